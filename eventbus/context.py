@@ -1,0 +1,120 @@
+"""Context: what a handler may know and do beside its event.
+
+It also carries the cause: whatever is published while a handler runs, through its context or through any bus, takes over the
+correlation id of the event being handled and names that event as its cause. The cause travels in a context variable, so
+that greenlets of other deliveries do not see it.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from eventbus.envelope import Envelope
+
+if TYPE_CHECKING:
+    from eventbus.bus import Bus
+    from eventbus.engines.base import Delivery
+    from eventbus.event import Event
+
+
+class Cause:
+    """The event being handled, as the origin of what is published meanwhile."""
+
+    __slots__ = ("correlation_id", "depth", "id", "source", "traceparent")
+
+    def __init__(self, envelope: Envelope, source: str) -> None:
+        self.id = envelope.id
+        self.correlation_id = envelope.correlation_id
+        self.depth = envelope.depth
+        self.traceparent = envelope.traceparent
+        self.source = source
+
+
+current_cause: ContextVar[tuple[Envelope, str] | None] = ContextVar("eventbus_cause", default=None)
+"""Envelope being handled and name of the handling service; a tuple, since making a Cause for each message costs."""
+
+
+class Context:
+    """One delivery as its handler sees it. Good while the handler runs."""
+
+    __slots__ = ("_bus", "_delivery", "_envelope", "attempt", "channel", "service", "topic")
+
+    def __init__(
+        self, envelope: Envelope, delivery: Delivery, bus: Bus, *, service: str, topic: str, channel: str, attempt: int
+    ) -> None:
+        self._envelope = envelope
+        self._delivery = delivery
+        self._bus = bus
+        self.service = service
+        self.topic = topic
+        self.channel = channel
+        self.attempt = attempt
+        """1 at the first delivery."""
+
+    def __repr__(self) -> str:
+        return f"<Context {self.event_type} {self.event_id} on {self.topic}/{self.channel} attempt {self.attempt}>"
+
+    @property
+    def event_id(self) -> str:
+        """Id of the event, the same at each delivery: the key to recognise a double by."""
+        return self._envelope.id
+
+    @property
+    def event_type(self) -> str:
+        """Name of the event on the wire."""
+        return self._envelope.type
+
+    @property
+    def version(self) -> int:
+        """Version of the event's data as its owner published it."""
+        return self._envelope.version
+
+    @property
+    def source(self) -> str:
+        """Service that published the event."""
+        return self._envelope.source
+
+    @property
+    def subject(self) -> str | None:
+        """What the event is about, where its publisher said so."""
+        return self._envelope.subject
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When the event was published (aware)."""
+        return self._envelope.occurred_at
+
+    @property
+    def correlation_id(self) -> str:
+        """Id of the first event of this chain."""
+        return self._envelope.correlation_id
+
+    @property
+    def causation_id(self) -> str | None:
+        """Id of the event whose handling published this one."""
+        return self._envelope.causation_id
+
+    @property
+    def traceparent(self) -> str | None:
+        """W3C trace context of the publisher."""
+        return self._envelope.traceparent
+
+    @property
+    def depth(self) -> int:
+        """How many events lie between this one and the first of its chain."""
+        return self._envelope.depth
+
+    @property
+    def envelope(self) -> Envelope:
+        """The whole envelope, for middleware."""
+        return self._envelope
+
+    def publish(self, event: Event, **options: Any) -> str:
+        """Publish another event, caused by this one; same as `Bus.publish`, and confirmed when it returns."""
+        return self._bus.publish(event, **options)
+
+    def touch(self) -> None:
+        """Tell the engine that the work goes on. The bus does so by itself while the handler runs, up to its `timeout`."""
+        self._delivery.touch()

@@ -1,0 +1,253 @@
+"""Dead letters: park what a handler cannot process; list, replay and discard what is parked.
+
+Dead letters of topic `orders_placed` on channel `fulfillment` lie on the topic `orders_placed.fulfillment.dead`, channel
+`parked`, so that NSQ's own tools show them. Each carries the original bytes, untouched, and why it is there. A replay
+publishes to the original topic with `replayfor` set, which every other channel finishes unread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import gevent
+import gevent.event
+
+from eventbus.codec import CODECS, Limits, decode
+from eventbus.engines.base import Delivery, Engine, Subscription
+from eventbus.envelope import Envelope
+from eventbus.errors import DecodeError, ReplayError
+from eventbus.identity import InstantWriter, new_id, parse_instant
+from eventbus.names import PARKED, dead_letter_topic
+
+TYPE = "eventbus.DeadLetter"
+RESERVE = 4096
+"""Bytes kept free in every event, so that its dead letter still fits into a message."""
+_MAX_ERROR = 1000
+_HOLD = 1000  # deliveries a subscription holds at once; below nsqd's limit of 2,500
+_msgpack = CODECS["msgpack"]()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One parked delivery.
+
+    Attributes:
+        id: the event's id, or an id of its own where the bytes were no envelope.
+        topic, channel: where it could not be processed.
+        reason: why in a few words: "attempts used up", "rejected: ...", "not decodable: ...", "invalid: ...".
+        error: the last exception, as `Type: text`; None where there was none.
+        attempts: deliveries it took.
+        first, last: when the engine accepted the message, and when it was parked.
+        event_type: name of the event, where it is known.
+        body: the original bytes.
+    """
+
+    id: str
+    topic: str
+    channel: str
+    reason: str
+    error: str | None
+    attempts: int
+    first: datetime
+    last: datetime
+    event_type: str | None
+    body: bytes
+
+    def envelope(self) -> Envelope:
+        """Return the original envelope; raises DecodeError where the bytes are none."""
+        return decode(self.body)
+
+
+def park(
+    engine: Engine,
+    delivery: Delivery,
+    *,
+    topic: str,
+    channel: str,
+    service: str,
+    reason: str,
+    error: BaseException | None,
+    attempts: int,
+    envelope: Envelope | None,
+    timeout: float,
+) -> None:
+    """Publish the dead letter of `delivery`, confirmed; the caller finishes the delivery after it, and not otherwise.
+
+    Raises:
+        PublishError: when it could not be parked.
+    """
+    write = InstantWriter().write
+    now = engine.clock.time()
+    letter = Envelope(
+        new_id(now) if envelope is None else envelope.id,
+        service,
+        TYPE,
+        write(now),
+        {
+            "topic": topic,
+            "channel": channel,
+            "reason": reason[:_MAX_ERROR],
+            "error": None if error is None else f"{type(error).__name__}: {error}"[:_MAX_ERROR],
+            "attempts": attempts,
+            "first": write(delivery.timestamp),
+            "last": write(now),
+            "eventtype": None if envelope is None else envelope.type,
+            "body": delivery.body,
+        },
+        correlation_id=None if envelope is None else envelope.correlation_id,
+        causation_id=None if envelope is None else envelope.causation_id,
+    )
+    body = _msgpack.encode(letter)
+    if len(body) > engine.max_message_bytes:
+        body = delivery.body  # somebody else's message of the full size: its bytes alone are worth more than our label
+    dead = dead_letter_topic(topic, channel)
+    engine.declare(dead, [PARKED])
+    engine.publish(dead, body, delay=0.0, timeout=timeout)
+
+
+def read_letter(body: bytes, *, topic: str, channel: str, timestamp: float, limits: Limits) -> DeadLetter:
+    """Return the dead letter in `body`; bytes without a label become one that says so."""
+    try:
+        letter = decode(body, limits)
+        data: Any = letter.data
+        if letter.type != TYPE:
+            raise DecodeError("no label")
+        return DeadLetter(
+            id=letter.id,
+            topic=data["topic"],
+            channel=data["channel"],
+            reason=data["reason"],
+            error=data["error"],
+            attempts=data["attempts"],
+            first=datetime.fromtimestamp(parse_instant(data["first"], attribute="first"), UTC),
+            last=datetime.fromtimestamp(parse_instant(data["last"], attribute="last"), UTC),
+            event_type=data["eventtype"],
+            body=data["body"],
+        )
+    except (DecodeError, KeyError, TypeError):
+        when = datetime.fromtimestamp(timestamp, UTC)
+        return DeadLetter("", topic, channel, "parked without a label", None, 0, when, when, None, body)
+
+
+class DeadLetters:
+    """The dead letters of one channel of one topic: `bus.dead_letters("orders_placed", "fulfillment")`."""
+
+    def __init__(self, engine: Engine, topic: str, channel: str, *, timeout: float) -> None:
+        self.topic = topic
+        self.channel = channel
+        self.dead_topic = dead_letter_topic(topic, channel)
+        self._engine = engine
+        self._timeout = timeout
+
+    def list(self, *, limit: int = 1000) -> list[DeadLetter]:
+        """Return up to `limit` dead letters, oldest first; they stay parked."""
+        with self._hold(limit) as held:
+            return sorted((letter for _, letter in held), key=lambda letter: letter.last)
+
+    def replay(self, ids: Collection[str] | None = None, *, limit: int | None = None) -> int:
+        """Publish dead letters to their channel again, all or those with the given ids; return how many.
+
+        Each is published and confirmed before its dead letter is finished: an interruption at any point loses nothing and
+        at worst replays one twice.
+
+        Raises:
+            ReplayError: when one holds bytes that are no envelope; it stays parked, and so does what follows it.
+            PublishError: when the engine did not confirm one.
+        """
+        return self._each(ids, limit, self._publish_again)
+
+    def discard(self, ids: Collection[str] | None = None, *, limit: int | None = None) -> int:
+        """Throw dead letters away for good, all or those with the given ids; return how many."""
+        return self._each(ids, limit, lambda letter: None)
+
+    def _each(self, ids: Collection[str] | None, limit: int | None, act: Callable[[DeadLetter], None]) -> int:
+        done = 0
+        wanted = None if ids is None else set(ids)
+        most = self._count() if limit is None or wanted is not None else limit
+        with self._hold(most) as held:
+            for delivery, letter in held:
+                if wanted is not None and letter.id not in wanted:
+                    continue
+                if limit is not None and done >= limit:
+                    break
+                act(letter)
+                delivery.finish()
+                done += 1
+        return done
+
+    def _publish_again(self, letter: DeadLetter) -> None:
+        try:
+            envelope = letter.envelope()
+        except DecodeError as error:
+            raise ReplayError(
+                f"dead letter {letter.id or '(without id)'} on {self.dead_topic!r} holds no envelope ({error.reason}) and "
+                f"cannot be replayed to one channel; discard it"
+            ) from error
+        envelope.replay_for = self.channel
+        envelope.prior_attempts = 0
+        envelope.deliver_at = None
+        codec = CODECS["json" if letter.body[:1] == b"{" else "msgpack"]()
+        self._engine.publish(self.topic, codec.encode(envelope), delay=0.0, timeout=self._timeout)
+
+    def _count(self) -> int:
+        topic = self._engine.stats().get(self.dead_topic)
+        if topic is None:
+            return 0
+        parked = topic.channels.get(PARKED)
+        return topic.depth + (parked.depth + parked.in_flight + parked.deferred if parked else 0)
+
+    @contextmanager
+    def _hold(self, limit: int) -> Iterator[list[tuple[Delivery, DeadLetter]]]:
+        """Hold up to `limit` parked deliveries; what is not finished inside goes back when the block ends."""
+        expected = min(limit, self._count())
+        if not expected:
+            yield []
+            return
+        changed = gevent.event.Event()
+        order: list[Delivery] = []
+
+        def receive(batch: Any) -> None:
+            order.extend(batch)
+            changed.set()
+
+        subscriptions: list[Subscription] = []
+        try:
+            for start in range(0, expected, _HOLD):
+                subscriptions.append(
+                    self._engine.subscribe(
+                        self.dead_topic,
+                        PARKED,
+                        receive,
+                        max_in_flight=min(_HOLD, expected - start),
+                        message_timeout=60.0,
+                    )
+                )
+            while len(order) < expected:
+                changed.clear()
+                if not changed.wait(2.0):
+                    break  # somebody else holds the rest, or took it
+            limits = Limits(max_bytes=self._engine.max_message_bytes)
+            yield [
+                (
+                    delivery,
+                    read_letter(
+                        delivery.body,
+                        topic=self.topic,
+                        channel=self.channel,
+                        timestamp=delivery.timestamp,
+                        limits=limits,
+                    ),
+                )
+                for delivery in order[:expected]
+            ]
+        finally:
+            for subscription in subscriptions:
+                subscription.stop(timeout=self._timeout)
+            for delivery in order:
+                delivery.requeue()  # ignored where it is finished
+            for subscription in subscriptions:
+                subscription.close()

@@ -1,0 +1,552 @@
+"""Dispatch: from delivered bytes to a handler's run, and from its outcome to the answer.
+
+One dispatcher serves one topic of one service. It decodes, picks the handler by the event's type name, runs it in a worker
+greenlet within its time limit, and answers the delivery exactly once: finish, requeue, or park and then finish. Nothing that
+goes wrong here, in a handler or below, leaves a delivery unanswered or finishes one that was not handled.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from contextvars import Context as ContextVars
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from gevent import getcurrent
+from pydantic import ValidationError
+
+from eventbus import dead_letters
+from eventbus.backoff import BackoffState
+from eventbus.batches import Batcher
+from eventbus.codec import CODECS, Limits, decode
+from eventbus.context import Context, current_cause
+from eventbus.engines.base import Delivery, Subscription
+from eventbus.envelope import Envelope
+from eventbus.errors import DecodeError, HandlerResultError, HandlerTimeoutError, Reject, RetryLater
+from eventbus.event import Event
+from eventbus.middleware import Middleware, Outcome, overrides
+from eventbus.service import Binding, Service
+from eventbus.workers import Workers
+
+if TYPE_CHECKING:
+    from eventbus.bus import Bus
+
+log = logging.getLogger("eventbus.dispatch")
+
+_EARLY_TOLERANCE = 0.005  # engines count delays in milliseconds
+_REQUEUE_AFTER_PARK_FAILED = 5.0
+_Run = tuple[Sequence["Job"], "Route", float]
+
+
+class Interrupt(BaseException):
+    """Thrown into a handler that ran out of time; not an Exception, so that no handler swallows it by accident."""
+
+
+class StopInterrupt(Interrupt):
+    """Thrown into a handler that outlived the grace of a stop."""
+
+
+class Job:
+    """One decoded delivery on its way through a handler; its Context is made when somebody asks."""
+
+    __slots__ = ("_context", "attempt", "delivery", "dispatcher", "envelope", "event")
+
+    def __init__(self, dispatcher: Dispatcher, delivery: Delivery, envelope: Envelope, event: Event, attempt: int) -> None:
+        self.dispatcher = dispatcher
+        self.delivery = delivery
+        self.envelope = envelope
+        self.event = event
+        self.attempt = attempt
+        self._context: Context | None = None
+
+    @property
+    def context(self) -> Context:
+        if self._context is None:
+            self._context = self.dispatcher.make_context(self.envelope, self.delivery, self.attempt)
+        return self._context
+
+
+class Route:
+    """One binding at work: its validator, how many of its runs go on, and what waits for a free one."""
+
+    __slots__ = ("batcher", "binding", "call", "known_fields", "running", "validate", "waiting")
+
+    def __init__(self, binding: Binding, call: Callable[[Sequence[Job]], Any]) -> None:
+        self.binding = binding
+        self.validate = binding.event_type.__pydantic_validator__.validate_python
+        self.known_fields = len(binding.event_type.model_fields)
+        self.call = call
+        self.running = 0
+        self.waiting: deque[Job] = deque()
+        self.batcher: Batcher[Job] | None = None
+
+
+class Dispatcher:
+    """Serves one topic of one service; see the module's docstring."""
+
+    def __init__(self, bus: Bus, service: Service, topic: str, context: ContextVars) -> None:
+        self.bus = bus
+        self.service = service
+        self.topic = topic
+        self.channel = service.channel
+        self.counts: Counter[Outcome] = Counter()
+        self.unknown_fields = 0
+        self.backoff = BackoffState(service.backoff)
+        self.running: dict[Any, _Run] = {}
+        self.subscription: Subscription | None = None
+        self.is_stopping = False
+        self._handled = 0
+        self._engine = bus.engine
+        self._limits = Limits(max_bytes=bus.engine.max_message_bytes)
+        self._variables = context
+        self._ticker = bus.ticker
+        self._observers = [m for m in bus.middleware if overrides(m, "settled")]
+        bindings = [binding for binding in service.bindings if binding.topic == topic]
+        self._routes = {binding.type_name: self._make_route(binding) for binding in bindings}
+        concurrency = sum(binding.concurrency for binding in bindings)
+        self._may_exceed = len(bindings) > 1
+        self.workers = Workers(self._work, concurrency, self.backoff)
+        # room for the running ones and as many waiting, so that no worker waits for the network
+        self.max_in_flight = service.max_in_flight or max(bus.max_in_flight, 2 * concurrency)
+
+    # -- set-up ---------------------------------------------------------------------------------------------------
+
+    def _make_route(self, binding: Binding) -> Route:
+        handlers: list[Middleware] = [m for m in self.bus.middleware if overrides(m, "handle")]
+        route = Route(binding, _plain_call(binding) if not handlers else _wrapped_call(binding, handlers))
+        if binding.batch is not None:
+            route.batcher = Batcher(binding.batch, self._engine.clock, lambda jobs: self._run_later(route, jobs))
+        return route
+
+    def subscribe(self) -> None:
+        """Join the channel; deliveries come from now on."""
+        self.subscription = self._engine.subscribe(
+            self.topic,
+            self.channel,
+            self.receive,
+            max_in_flight=self.max_in_flight,
+            message_timeout=self.bus.message_timeout,
+        )
+
+    def make_context(self, envelope: Envelope, delivery: Delivery, attempt: int) -> Context:
+        return Context(
+            envelope,
+            delivery,
+            self.bus,
+            service=self.service.name,
+            topic=self.topic,
+            channel=self.channel,
+            attempt=attempt,
+        )
+
+    # -- intake ---------------------------------------------------------------------------------------------------
+
+    def receive(self, deliveries: Sequence[Delivery]) -> None:
+        """Take new deliveries from the engine."""
+        if self.is_stopping:
+            for delivery in deliveries:
+                delivery.requeue()
+            return
+        now = self._ticker.now
+        for delivery in deliveries:
+            delivery.held_since = now
+        self.workers.queue.extend(deliveries)
+        self.workers.wake()
+
+    def _work(self, delivery: Delivery) -> None:
+        try:
+            self._open(delivery)
+        except BaseException as error:  # nothing may end a worker or leave a delivery unanswered
+            log.exception("delivery on %s/%s could not be dispatched: %s", self.topic, self.channel, error)
+            delivery.requeue(_REQUEUE_AFTER_PARK_FAILED)
+
+    def _open(self, delivery: Delivery) -> None:
+        """Decode, and hand to the handler what is for it."""
+        try:
+            envelope = decode(delivery.body, self._limits)
+        except DecodeError as error:
+            self._park(delivery, None, f"not decodable: {error.reason}", None, delivery.attempts)
+            return
+        attempt = delivery.attempts
+        if envelope.replay_for is not None or envelope.deliver_at is not None or envelope.expires_at is not None:
+            if not self._is_due(delivery, envelope):
+                return
+            attempt = self._attempt(delivery, envelope)
+        route = self._routes.get(envelope.type)
+        if route is None:
+            self._leave_unhandled(delivery, envelope)
+            return
+        if envelope.depth > self.bus.max_depth:
+            self._park(
+                delivery, envelope, f"loop: {envelope.depth} events caused one another; limit {self.bus.max_depth}", None, attempt
+            )
+            return
+        data = envelope.data
+        try:
+            event = route.validate(data, extra="ignore")
+        except ValidationError as error:
+            self._park(delivery, envelope, f"invalid: {_first_fault(error)}", None, attempt)
+            return
+        if len(data) > route.known_fields:
+            self.unknown_fields += 1
+        job = Job(self, delivery, envelope, event, attempt)
+        if route.batcher is not None:
+            # what failed in a batch comes alone, so that one bad event does not take the others with it
+            if attempt == 1:
+                route.batcher.add(job)
+            else:
+                self._run_or_wait(route, job)
+        elif self._may_exceed:
+            self._run_or_wait(route, job)
+        else:
+            self._run(route, (job,))
+
+    def _is_due(self, delivery: Delivery, envelope: Envelope) -> bool:
+        """Answer what is not for now or not for here; return whether it is to be handled."""
+        if envelope.replay_for is not None and envelope.replay_for != self.channel:
+            delivery.finish()
+            self._settled(Outcome.SKIPPED, envelope, delivery)
+            return False
+        now = self._engine.clock.time()
+        if envelope.expires_at is not None and envelope.expires_at <= now:
+            delivery.finish()
+            self._settled(Outcome.EXPIRED, envelope, delivery)
+            return False
+        if envelope.deliver_at is not None and envelope.deliver_at - now > _EARLY_TOLERANCE:
+            delivery.requeue(min(envelope.deliver_at - now, self._engine.max_delay))
+            self._settled(Outcome.EARLY, envelope, delivery)
+            return False
+        return True
+
+    def _attempt(self, delivery: Delivery, envelope: Envelope) -> int:
+        """Return the number of this attempt; deliveries before `deliverat` do not count."""
+        attempt = delivery.attempts + envelope.prior_attempts
+        if envelope.deliver_at is not None:
+            whole = max(envelope.deliver_at - delivery.timestamp - _EARLY_TOLERANCE, 0.0)
+            attempt -= max(ceil(whole / self._engine.max_delay) - 1, 0)
+        return max(attempt, 1)
+
+    def _leave_unhandled(self, delivery: Delivery, envelope: Envelope) -> None:
+        if self.service.unhandled == "park":
+            self._park(delivery, envelope, f"unhandled: no handler for {envelope.type}", None, delivery.attempts)
+        else:
+            delivery.finish()
+            self._settled(Outcome.UNHANDLED, envelope, delivery)
+
+    # -- running --------------------------------------------------------------------------------------------------
+
+    def _run_or_wait(self, route: Route, job: Job) -> None:
+        if route.running >= route.binding.concurrency:
+            route.waiting.append(job)
+        else:
+            self._run(route, (job,))
+
+    def _run_later(self, route: Route, jobs: Sequence[Job]) -> None:
+        self.workers.chores.append(lambda: self._run(route, jobs))
+        self.workers.wake()
+
+    def _run(self, route: Route, jobs: Sequence[Job]) -> None:
+        me = getcurrent()
+        self.running[me] = (jobs, route, self._ticker.now)
+        route.running += 1
+        try:
+            try:
+                self._variables.copy().run(route.call, jobs)
+            finally:
+                route.running -= 1
+                del self.running[me]
+        except BaseException as error:  # GreenletExit and SystemExit must lose nothing either
+            for job in jobs:
+                self._failed(route.binding, job, error)
+        else:
+            for job in jobs:
+                job.delivery.finish()
+            self._handled += len(jobs)
+            if self.backoff.failures and self.backoff.succeeded():
+                self._resume()
+            if self._observers:
+                for job in jobs:
+                    self._settled(Outcome.HANDLED, job.envelope, job.delivery)
+        if route.waiting:
+            job = route.waiting.popleft()
+            self._run_later(route, (job,))
+
+    def _failed(self, binding: Binding, job: Job, error: BaseException) -> None:
+        """Answer a delivery whose handler raised."""
+        delivery, envelope, attempt = job.delivery, job.envelope, job.attempt
+        if isinstance(error, StopInterrupt):
+            delivery.requeue()
+            self._settled(Outcome.RETURNED, envelope, delivery, error)
+            return
+        if isinstance(error, Interrupt):
+            error = HandlerTimeoutError(f"{binding.name} ran longer than {binding.timeout:g} s and was interrupted")
+        if isinstance(error, Reject):
+            self._park(delivery, envelope, f"rejected: {error.reason}", None, attempt)
+            self._probe_again()
+            return
+        if isinstance(error, RetryLater) and attempt < binding.retry.attempts:
+            self._postpone(delivery, envelope, error.after, attempt)
+            self._settled(Outcome.POSTPONED, envelope, delivery)
+            self._probe_again()
+            return
+        if not binding.retry.retries(error):
+            self._park(delivery, envelope, f"rejected: {type(error).__name__}", error, attempt)
+            self._probe_again()
+            return
+        if attempt >= binding.retry.attempts:
+            self._park(delivery, envelope, f"attempts used up: {attempt}", error, attempt)
+        else:
+            delay = binding.retry.delay(attempt)
+            log.warning(
+                "%s failed on %s %s, attempt %d of %d, again in %.3g s: %s: %s",
+                binding.name,
+                envelope.type,
+                envelope.id,
+                attempt,
+                binding.retry.attempts,
+                delay,
+                type(error).__name__,
+                error,
+            )
+            self._postpone(delivery, envelope, delay, attempt)
+            self._settled(Outcome.RETRIED, envelope, delivery, error)
+        if self.backoff.failed():
+            self._pause()
+
+    def _postpone(self, delivery: Delivery, envelope: Envelope, seconds: float, attempt: int) -> None:
+        """Requeue; for longer than the engine can hold, put a deferred copy for this channel alone in its place."""
+        if seconds <= self._engine.max_delay:
+            delivery.requeue(seconds)
+            return
+        copy = decode(delivery.body, self._limits)
+        copy.replay_for = self.channel
+        copy.deliver_at = self._engine.clock.time() + seconds
+        copy.prior_attempts = attempt
+        codec = CODECS["json" if delivery.body[:1] == b"{" else "msgpack"]()
+        try:
+            self._engine.publish(
+                self.topic, codec.encode(copy), delay=self._engine.max_delay, timeout=self.bus.publish_timeout
+            )
+        except Exception as error:
+            log.warning("%r could not be deferred for %.0f s (%s); requeued for less", envelope, seconds, error)
+            delivery.requeue(self._engine.max_delay)
+        else:
+            delivery.finish()
+
+    def _park(
+        self, delivery: Delivery, envelope: Envelope | None, reason: str, error: BaseException | None, attempts: int
+    ) -> None:
+        try:
+            dead_letters.park(
+                self._engine,
+                delivery,
+                topic=self.topic,
+                channel=self.channel,
+                service=self.service.name,
+                reason=reason,
+                error=error,
+                attempts=attempts,
+                envelope=envelope,
+                timeout=self.bus.publish_timeout,
+            )
+        except Exception as failure:
+            log.error("%s could not be parked (%s); put back on %s/%s", envelope, failure, self.topic, self.channel)
+            delivery.requeue(_REQUEUE_AFTER_PARK_FAILED)
+            self._settled(Outcome.RETURNED, envelope, delivery, failure)
+            return
+        delivery.finish()
+        log.error(
+            "parked %s %s of %s/%s after %d attempts: %s%s",
+            envelope.type if envelope else "bytes",
+            envelope.id if envelope else "",
+            self.topic,
+            self.channel,
+            attempts,
+            reason,
+            f": {type(error).__name__}: {error}" if error else "",
+        )
+        self._settled(Outcome.PARKED, envelope, delivery, error)
+
+    def _settled(
+        self, outcome: Outcome, envelope: Envelope | None, delivery: Delivery, error: BaseException | None = None
+    ) -> None:
+        if outcome is not Outcome.HANDLED:
+            self.counts[outcome] += 1
+        if self._observers:
+            seen = envelope or Envelope("", "", "", "", None)
+            context = self.make_context(seen, delivery, delivery.attempts)
+            for observer in self._observers:
+                try:
+                    observer.settled(outcome, context, error)
+                except Exception:
+                    log.exception("middleware %r failed in settled()", observer)
+
+    # -- backing off ----------------------------------------------------------------------------------------------
+
+    def _pause(self) -> None:
+        seconds = self.backoff.pause()
+        log.warning("%s/%s backs off for %.3g s: its handlers keep failing", self.topic, self.channel, seconds)
+        self._set_max_in_flight(0)
+        self._engine.clock.call_later(seconds, self._probe)
+
+    def _probe(self) -> None:
+        self.backoff.probe()
+        if not self.is_stopping:
+            self._set_max_in_flight(max(1, self.held()))
+            self.workers.probe()
+
+    def _probe_again(self) -> None:
+        """A test that neither passed nor failed: try the next delivery."""
+        if self.backoff.level:
+            self.workers.probe()
+
+    def _resume(self) -> None:
+        log.info("%s/%s goes on: a test delivery passed", self.topic, self.channel)
+        self._set_max_in_flight(self.max_in_flight)
+        self.workers.wake()
+
+    def _set_max_in_flight(self, count: int) -> None:
+        if self.subscription is not None and not self.is_stopping:
+            self.subscription.set_max_in_flight(count)
+
+    # -- upkeep and stop --------------------------------------------------------------------------------------------
+
+    @property
+    def handled(self) -> int:
+        """Deliveries finished after their handler returned."""
+        return self._handled
+
+    def held(self) -> int:
+        """Number of deliveries taken and not yet answered."""
+        return sum(1 for _ in self._held_jobs()) + len(self.workers.queue)
+
+    def _held_jobs(self) -> list[Job]:
+        jobs = [job for run, _, _ in self.running.values() for job in run]
+        for route in self._routes.values():
+            jobs.extend(route.waiting)
+            if route.batcher is not None:
+                jobs.extend(route.batcher.jobs)
+        return jobs
+
+    def tick(self, now: float) -> None:
+        """Interrupt what ran out of time, and touch what is held for long. Runs in the hub."""
+        for greenlet, (_, route, since) in list(self.running.items()):
+            if now - since > route.binding.timeout:
+                greenlet.throw(Interrupt())
+        subscription = self.subscription
+        if subscription is None:
+            return
+        oldest = now - subscription.message_timeout / 2
+        for delivery in [*self.workers.queue, *(job.delivery for job in self._held_jobs())]:
+            if delivery.held_since < oldest:
+                delivery.held_since = now
+                delivery.touch()
+
+    def is_idle(self) -> bool:
+        """Whether nothing is held."""
+        return not (self.running or self.workers.queue or self.workers.chores or self._held_jobs())
+
+    def stop_intake(self, timeout: float) -> int:
+        """Take nothing more and give back what no handler has begun; return how many."""
+        self.is_stopping = True
+        if self.subscription is not None:
+            self.subscription.stop(timeout=timeout)
+        returned: list[Delivery] = list(self.workers.queue)
+        self.workers.queue.clear()
+        for route in self._routes.values():
+            returned.extend(job.delivery for job in route.waiting)
+            route.waiting.clear()
+            if route.batcher is not None:
+                returned.extend(job.delivery for job in route.batcher.cancel())
+        for delivery in returned:
+            delivery.requeue()
+        return len(returned)
+
+    def interrupt(self) -> int:
+        """Throw the handlers that still run out; return how many deliveries went back."""
+        count = 0
+        for greenlet, (jobs, _, _) in list(self.running.items()):
+            count += len(jobs)
+            greenlet.throw(StopInterrupt())
+        return count
+
+    def close(self) -> None:
+        """End workers and subscription."""
+        self.workers.close()
+        if self.subscription is not None:
+            self.subscription.close()
+
+
+def _plain_call(binding: Binding) -> Callable[[Sequence[Job]], None]:
+    handler = binding.handler
+    wants_context = binding.wants_context
+    is_batch = binding.batch is not None
+
+    def call(jobs: Sequence[Job]) -> None:
+        job = jobs[0]
+        dispatcher = job.dispatcher
+        current_cause.set((job.envelope, dispatcher.service.name))
+        if is_batch:
+            events = [each.event for each in jobs]
+            result = handler(events, [each.context for each in jobs]) if wants_context else handler(events)
+        else:
+            result = handler(job.event, job.context) if wants_context else handler(job.event)
+        if result is not None:
+            publish_result(dispatcher.bus, binding, result)
+
+    return call
+
+
+def _wrapped_call(binding: Binding, middleware: Sequence[Middleware]) -> Callable[[Sequence[Job]], None]:
+    is_batch = binding.batch is not None
+
+    def call(jobs: Sequence[Job]) -> None:
+        first = jobs[0]
+        dispatcher = first.dispatcher
+        current_cause.set((first.envelope, dispatcher.service.name))
+
+        def innermost(event: Any, context: Context) -> Any:
+            if is_batch:
+                more = ([each.context for each in jobs],) if binding.wants_context else ()
+            else:
+                more = (context,) if binding.wants_context else ()
+            result = binding.handler(event, *more)
+            if result is not None:
+                publish_result(dispatcher.bus, binding, result)
+            return result
+
+        proceed = innermost
+        for layer in reversed(middleware):
+            proceed = _layer(layer, proceed)
+        proceed([each.event for each in jobs] if is_batch else first.event, first.context)
+
+    return call
+
+
+def _layer(middleware: Middleware, proceed: Callable[[Any, Context], Any]) -> Callable[[Any, Context], Any]:
+    return lambda event, context: middleware.handle(event, context, proceed)
+
+
+def publish_result(bus: Bus, binding: Binding, result: object) -> None:
+    """Publish what a handler returned, confirmed.
+
+    Raises:
+        HandlerResultError: when it is neither an event nor a list or tuple of events.
+    """
+    if isinstance(result, Event):
+        bus.publish(result)
+        return
+    if not isinstance(result, list | tuple) or not all(isinstance(each, Event) for each in result):
+        raise HandlerResultError(
+            f"{binding.name} returned {type(result).__name__}; return None, an event, or a list or tuple of events"
+        )
+    bus.publish_all(result)
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in fault["loc"]) or "data"
+    more = error.error_count() - 1
+    return f"field {place}: {fault['msg']}" + (f" (and {more} more)" if more else "")

@@ -1,0 +1,164 @@
+"""The seam between bus and engine: bytes and deliveries, never events.
+
+Everything here is called from greenlets of one hub. Methods of an engine may block the calling greenlet where they say so;
+methods of a delivery and of a subscription never do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from eventbus.clock import Clock
+
+
+class Delivery(Protocol):
+    """One message handed to one subscriber, to be answered once by `finish` or `requeue`.
+
+    A second answer is ignored, as is one that comes after the engine gave the message to somebody else.
+
+    Attributes:
+        body: the message's bytes.
+        attempts: how often it was delivered, this time included.
+        held_since: the dispatcher's own tick count at which it was received or last touched.
+    """
+
+    body: bytes
+    attempts: int
+    held_since: int
+
+    @property
+    def timestamp(self) -> float:
+        """When the engine accepted the message, in seconds since 1970."""
+        ...
+
+    def finish(self) -> None:
+        """The message is done; it never comes again on this channel."""
+        ...
+
+    def requeue(self, delay: float = 0.0) -> None:
+        """Deliver the message again after `delay` seconds, to any subscriber of the channel.
+
+        A delay above the engine's `max_delay` is shortened to it.
+        """
+        ...
+
+    def touch(self) -> None:
+        """Start the message timeout anew."""
+        ...
+
+
+Receiver = Callable[[Sequence[Delivery]], None]
+"""Takes new deliveries; called in any greenlet, must not block."""
+
+
+class Subscription(Protocol):
+    """One subscriber of a channel. It holds at most `max_in_flight` unanswered deliveries."""
+
+    message_timeout: float
+    """Seconds after which an unanswered, untouched delivery is given to another subscriber."""
+
+    @property
+    def in_flight(self) -> int:
+        """Number of deliveries not yet answered."""
+        ...
+
+    def set_max_in_flight(self, count: int) -> None:
+        """Change how many deliveries may be held; 0 pauses."""
+        ...
+
+    def stop(self, *, timeout: float) -> None:
+        """Take nothing more; what is held may still be answered. Returns once nothing more can arrive. Idempotent; may
+        block up to `timeout` seconds."""
+        ...
+
+    def close(self) -> None:
+        """End the subscription; what is still unanswered goes back to the channel. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStats:
+    """Counts of one channel.
+
+    Attributes:
+        depth: messages that wait to be delivered.
+        in_flight: delivered and not answered.
+        deferred: waiting for their time.
+        subscribers: open subscriptions.
+        is_paused: whether delivery is paused.
+    """
+
+    depth: int
+    in_flight: int
+    deferred: int
+    subscribers: int
+    is_paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TopicStats:
+    """Counts of one topic: messages that no channel has taken yet, and its channels by name."""
+
+    depth: int
+    channels: dict[str, ChannelStats]
+    is_paused: bool
+
+
+class Engine(Protocol):
+    """Carries messages from topics to channels: each channel gets a copy of all, subscribers of a channel share.
+
+    Attributes:
+        clock: the time that this engine lives by.
+        max_message_bytes: longest body.
+        max_delay: longest delay in seconds that the engine itself can hold.
+        scheme: for messages and descriptions.
+    """
+
+    clock: Clock
+    max_message_bytes: int
+    max_delay: float
+    scheme: str
+
+    def publish(self, topic: str, body: bytes, *, delay: float, timeout: float) -> None:
+        """Return once the engine has the message. Blocks at most `timeout` seconds.
+
+        Raises:
+            Rejected, NotSent, OutcomeUnknown: not confirmed, with what is known.
+        """
+        ...
+
+    def publish_many(self, topic: str, bodies: Sequence[bytes], *, timeout: float) -> None:
+        """Publish several messages; returns once the engine has them all. On an error some may have been taken."""
+        ...
+
+    def declare(self, topic: str, channels: Sequence[str] = ()) -> None:
+        """Make topic and channels where they are missing, so that the channels miss nothing from now on. May block."""
+        ...
+
+    def subscribe(
+        self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float
+    ) -> Subscription:
+        """Join the channel. Deliveries go to `receiver`. May block."""
+        ...
+
+    def stats(self) -> dict[str, TopicStats]:
+        """Return counts by topic. May block."""
+        ...
+
+    def pause(self, topic: str, channel: str | None = None) -> None:
+        """Stop the copying to the channels of a topic, or the delivery of one channel. Nothing is lost."""
+        ...
+
+    def resume(self, topic: str, channel: str | None = None) -> None:
+        """Undo `pause`."""
+        ...
+
+    def empty(self, topic: str, channel: str | None = None) -> None:
+        """Throw away what waits in a topic, or in one channel: the only call that loses messages, and on purpose."""
+        ...
+
+    def close(self) -> None:
+        """Close subscriptions and connections. Idempotent."""
+        ...

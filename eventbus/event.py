@@ -1,0 +1,126 @@
+"""Event: a typed, frozen fact bound to a topic.
+
+An event says what happened, in the past tense, and knows nobody who listens. The class keywords bind it to its topic and
+version, and its name on the wire is the class's or the one given; none of the three ever depends on where the module
+lies. The owner of an event constructs it, strictly; everybody else declares a **view** of it: an event class with the same
+topic and name and only the fields that are read. `read` builds a view from the wire and passes over what it does not know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+
+from eventbus.errors import EventDefinitionError
+from eventbus.identity import new_id
+from eventbus.names import check_name
+from eventbus.wire_types import keep_on_the_wire
+
+_ID = "__event_id__"
+
+
+@dataclass(frozen=True, slots=True)
+class EventInfo:
+    """What the class keywords of an event say: its topic (None for a base class), its name on the wire, its version."""
+
+    topic: str | None
+    name: str
+    version: int
+
+
+class Value(BaseModel):
+    """A frozen part of an event, such as an order's line: nested in events, never published itself."""
+
+    __keeps_on_the_wire__: ClassVar[bool] = True
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return keep_on_the_wire(handler(source), cls)
+
+
+class Event(BaseModel):
+    """A typed, immutable fact: `class OrderPlaced(Event, topic="orders_placed", version=1)`.
+
+    Class keywords:
+        topic: the topic that carries it; inherited by subclasses. A base class for others may go without.
+        version: version of its data, 1 or more; inherited.
+        name: its type on the wire; the class's own name unless given. Not inherited.
+
+    Raises:
+        InvalidNameError, EventDefinitionError: when the class is made and a keyword or field cannot work.
+        pydantic.ValidationError: when it is constructed with a wrong value; names the field.
+    """
+
+    __keeps_on_the_wire__: ClassVar[bool] = True
+    __event_info__: ClassVar[EventInfo] = EventInfo(topic=None, name="Event", version=1)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+    def __init_subclass__(
+        cls, *, topic: str | None = None, version: int | None = None, name: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        inherited = cls.__event_info__
+        if topic is not None:
+            check_name(topic, kind="topic")
+        if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
+            raise EventDefinitionError(f"{cls.__name__}: version={version!r}; give a whole number, 1 or more")
+        if name is not None and (not isinstance(name, str) or not name.isprintable() or not name):
+            raise EventDefinitionError(f"{cls.__name__}: name={name!r}; give a printable string")
+        cls.__event_info__ = EventInfo(
+            topic=topic if topic is not None else inherited.topic,
+            name=name if name is not None else cls.__name__,
+            version=version if version is not None else inherited.version,
+        )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Take the class keywords, which pydantic hands on here too."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return keep_on_the_wire(handler(source), cls)
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        copied.__dict__.pop(_ID, None)  # a changed copy is another fact; with the old id an inbox would swallow it
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        copied = super().__deepcopy__(memo)
+        copied.__dict__.pop(_ID, None)
+        return copied
+
+
+def event_info(event_type: type[Event]) -> EventInfo:
+    """Return topic, name and version of an event class."""
+    return event_type.__event_info__
+
+
+def event_topic(event_type: type[Event]) -> str:
+    """Return the topic of an event class.
+
+    Raises:
+        EventDefinitionError: when it has none, so that it can be neither published nor bound.
+    """
+    topic = event_type.__event_info__.topic
+    if topic is None:
+        raise EventDefinitionError(
+            f'{event_type.__name__} has no topic; write class {event_type.__name__}(Event, topic="...")'
+        )
+    return topic
+
+
+def event_id(event: Event) -> str:
+    """Return the id of this event object (UUIDv7 text), made at the first call and the same ever after.
+
+    So publishing the same object again, after an unknown outcome, sends the same id.
+    """
+    state = event.__dict__
+    identifier: str | None = state.get(_ID)
+    if identifier is None:
+        identifier = state[_ID] = new_id()
+    return identifier

@@ -1,0 +1,278 @@
+"""Service: a named set of handlers. Its name is its channel on every topic that it binds."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar, overload
+
+from eventbus.backoff import Backoff
+from eventbus.context import Context
+from eventbus.errors import ConfigurationError, HandlerDefinitionError
+from eventbus.event import Event, event_info, event_topic
+from eventbus.names import check_name, dead_letter_topic
+from eventbus.retry import Retry
+
+E = TypeVar("E", bound=Event)
+R = TypeVar("R", bound=Event | Sequence[Event] | None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Hand events to the handler in lists.
+
+    Attributes:
+        size: most events of one list.
+        wait: longest time in seconds that the first event of a list waits for others.
+    """
+
+    size: int = 100
+    wait: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or not 0 <= self.wait < float("inf"):
+            raise ConfigurationError(f"{self!r}: give size >= 1 and wait in seconds, 0 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """One handler bound to one event, with its policy.
+
+    Attributes:
+        concurrency: most runs of this handler at a time in this process.
+        timeout: seconds after which a run is interrupted and counts as failed.
+    """
+
+    event_type: type[Event]
+    topic: str
+    type_name: str
+    handler: Callable[..., Any]
+    wants_context: bool
+    retry: Retry
+    concurrency: int
+    timeout: float
+    batch: Batch | None
+
+    @property
+    def name(self) -> str:
+        """The handler's name, for people."""
+        return getattr(self.handler, "__qualname__", repr(self.handler))
+
+
+class Binder(Generic[E]):
+    """Takes the handler of one event; use it as a decorator or call it with a bound method."""
+
+    def __init__(self, bind: Callable[[Callable[..., Any]], None]) -> None:
+        self._bind = bind
+
+    @overload
+    def __call__(self, handler: Callable[[E], R]) -> Callable[[E], R]: ...
+    @overload
+    def __call__(self, handler: Callable[[E, Context], R]) -> Callable[[E, Context], R]: ...
+    def __call__(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        self._bind(handler)
+        return handler
+
+
+class BatchBinder(Generic[E]):
+    """Takes the handler of lists of one event."""
+
+    def __init__(self, bind: Callable[[Callable[..., Any]], None]) -> None:
+        self._bind = bind
+
+    @overload
+    def __call__(self, handler: Callable[[list[E]], R]) -> Callable[[list[E]], R]: ...
+    @overload
+    def __call__(self, handler: Callable[[list[E], list[Context]], R]) -> Callable[[list[E], list[Context]], R]: ...
+    def __call__(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        self._bind(handler)
+        return handler
+
+
+class Service:
+    """A named set of handlers: `Service("fulfillment")`. Replicas of a service share its channel and take turns.
+
+    Args:
+        name: the channel on every topic bound; must stay the same for ever, as the channel is the queue.
+        unhandled: what becomes of an event on a bound topic that no handler is bound to: "finish" it unread, or "park" it.
+        backoff: when the channel pauses because everything fails.
+        max_in_flight: most deliveries held at a time on each topic, running and waiting; None for the bus's default.
+        channel: another channel than the name, as for the worker pattern (topic `email`, channel `default`).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        unhandled: Literal["finish", "park"] = "finish",
+        backoff: Backoff | None = None,
+        max_in_flight: int | None = None,
+        channel: str | None = None,
+    ) -> None:
+        self.name = check_name(name, kind="channel")
+        self.channel = check_name(channel, kind="channel") if channel is not None else self.name
+        if unhandled not in ("finish", "park"):
+            raise ConfigurationError(f"Service({name!r}, unhandled={unhandled!r}): give 'finish' or 'park'")
+        if max_in_flight is not None and max_in_flight < 1:
+            raise ConfigurationError(f"Service({name!r}, max_in_flight={max_in_flight!r}): give 1 or more")
+        self.unhandled = unhandled
+        self.backoff = backoff or Backoff()
+        self.max_in_flight = max_in_flight
+        self._bindings: dict[tuple[str, str], Binding] = {}
+
+    def __repr__(self) -> str:
+        return f"<Service {self.name} on {', '.join(self.topics) or 'no topic'}>"
+
+    @property
+    def bindings(self) -> tuple[Binding, ...]:
+        """All handlers in the order in which they were bound."""
+        return tuple(self._bindings.values())
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics bound, each once."""
+        return tuple(dict.fromkeys(topic for topic, _ in self._bindings))
+
+    def replica(self) -> Service:
+        """Return another worker of this service: same name, channel and handlers."""
+        twin = Service(
+            self.name,
+            unhandled=self.unhandled,
+            backoff=self.backoff,
+            max_in_flight=self.max_in_flight,
+            channel=self.channel,
+        )
+        twin._bindings = dict(self._bindings)
+        return twin
+
+    @overload
+    def on(
+        self,
+        event_type: type[E],
+        *,
+        retry: Retry | None = ...,
+        concurrency: int = ...,
+        timeout: float = ...,
+        batch: None = ...,
+    ) -> Binder[E]: ...
+    @overload
+    def on(
+        self, event_type: type[E], *, retry: Retry | None = ..., concurrency: int = ..., timeout: float = ..., batch: Batch
+    ) -> BatchBinder[E]: ...
+    def on(
+        self,
+        event_type: type[E],
+        *,
+        retry: Retry | None = None,
+        concurrency: int = 64,
+        timeout: float = 60.0,
+        batch: Batch | None = None,
+    ) -> Binder[E] | BatchBinder[E]:
+        """Bind a handler to an event; the handler takes `(event)` or `(event, context)`.
+
+        With `batch` it takes a list of events, and a list of contexts if it wants them.
+
+        Raises:
+            HandlerDefinitionError: when the handler does not fit, or this event has a handler here already.
+        """
+        if not (isinstance(event_type, type) and issubclass(event_type, Event)):
+            raise HandlerDefinitionError(f"{self.name}: on({event_type!r}): give a class derived from eventbus.Event")
+        if concurrency < 1 or not 0 < timeout < float("inf"):
+            raise HandlerDefinitionError(
+                f"{self.name}: on({event_type.__name__}, concurrency={concurrency!r}, timeout={timeout!r}): "
+                f"give a concurrency of 1 or more and a timeout in seconds above 0"
+            )
+        topic = event_topic(event_type)
+        name = event_info(event_type).name
+        dead_letter_topic(topic, self.channel)
+
+        def bind(handler: Callable[..., Any]) -> None:
+            if (topic, name) in self._bindings:
+                there = self._bindings[topic, name].name
+                raise HandlerDefinitionError(
+                    f"{self.name}: {name} on {topic!r} is handled by {there} already; call both from one handler"
+                )
+            wants_context = _check_signature(handler, event_type, is_batch=batch is not None, service=self.name)
+            self._bindings[topic, name] = Binding(
+                event_type=event_type,
+                topic=topic,
+                type_name=name,
+                handler=handler,
+                wants_context=wants_context,
+                retry=retry or Retry(),
+                concurrency=concurrency,
+                timeout=timeout,
+                batch=batch,
+            )
+
+        return Binder(bind) if batch is None else BatchBinder(bind)
+
+
+def _check_signature(handler: Callable[..., Any], event_type: type[Event], *, is_batch: bool, service: str) -> bool:
+    """Return whether the handler takes a context; raise HandlerDefinitionError when it does not fit."""
+    name = getattr(handler, "__qualname__", repr(handler))
+    wanted = f"list[{event_type.__name__}]" if is_batch else event_type.__name__
+    where = f"{service}: handler {name} of {event_type.__name__}"
+    try:
+        parameters = list(inspect.signature(handler).parameters.values())
+    except (TypeError, ValueError):
+        raise HandlerDefinitionError(f"{where}: no function; give a function or a bound method") from None
+    if inspect.iscoroutinefunction(handler) or inspect.isgeneratorfunction(handler):
+        raise HandlerDefinitionError(f"{where}: a coroutine or generator would not run; give a plain function")
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = [p for p in positional if p.default is p.empty]
+    keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    if not 1 <= len(required) <= 2 or keywords:
+        names = ", ".join([p.name for p in required] + keywords)
+        raise HandlerDefinitionError(
+            f"{where}: it needs ({names}); a handler takes (event: {wanted}) or (event: {wanted}, context: Context)"
+        )
+    hints = _hints(handler, event_type)
+    _check_annotation(required[0], hints, event_type, is_batch, f"{where}: parameter {required[0].name!r}", wanted)
+    if len(required) == 2:
+        context = list[Context] if is_batch else Context
+        _check_annotation(
+            required[1],
+            hints,
+            Context,
+            is_batch,
+            f"{where}: parameter {required[1].name!r}",
+            getattr(context, "__name__", "Context") if not is_batch else "list[Context]",
+        )
+    return len(required) == 2
+
+
+def _hints(handler: Callable[..., Any], event_type: type[Event]) -> dict[str, Any]:
+    function = getattr(handler, "__func__", handler)
+    try:
+        return typing.get_type_hints(function, localns={event_type.__name__: event_type, "Context": Context})
+    except Exception:  # a name that only a type checker sees; the annotations stay text then
+        return dict(getattr(function, "__annotations__", {}))
+
+
+def _check_annotation(
+    parameter: inspect.Parameter, hints: dict[str, Any], wanted: type[Any], is_batch: bool, where: str, text: str
+) -> None:
+    hint = hints.get(parameter.name)
+    if hint is None or hint is Any or isinstance(hint, TypeVar):
+        return
+    if isinstance(hint, str):
+        fits = wanted.__name__ in hint and is_batch == ("[" in hint and "ist[" in hint)
+    elif is_batch:
+        arguments = typing.get_args(hint)
+        fits = typing.get_origin(hint) in (list, Sequence) and bool(arguments) and _takes(arguments[0], wanted)
+    else:
+        fits = _takes(hint, wanted)
+    if not fits:
+        shown = hint if isinstance(hint, str) else getattr(hint, "__name__", str(hint))
+        raise HandlerDefinitionError(f"{where} is annotated {shown}, but it is given {text}")
+
+
+def _takes(hint: Any, wanted: type[Any]) -> bool:
+    if hint is Any:
+        return True
+    if isinstance(hint, type):
+        return issubclass(wanted, hint)
+    return any(_takes(part, wanted) for part in typing.get_args(hint)) if typing.get_origin(hint) is not list else False

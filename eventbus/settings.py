@@ -1,0 +1,45 @@
+"""Settings of a bus, from the EVENTBUS_* environment."""
+
+from __future__ import annotations
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from eventbus.errors import ConfigurationError
+
+
+class BusSettings(BaseSettings):
+    """Each field is read from EVENTBUS_ and its name in capitals; durations are seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="EVENTBUS_", frozen=True, hide_input_in_errors=True)
+
+    url: str = "memory://"
+    """Engine of the bus. The default needs nothing installed."""
+    source: str | None = None
+    """Name of the publishing service; None takes the program's."""
+    codec: str = "msgpack"
+    publish_timeout: float = Field(default=5.0, gt=0)
+    """Longest wait for a confirmation: longer than a broker's restart takes, shorter than an HTTP client's patience."""
+    message_timeout: float = Field(default=60.0, ge=1, le=900)
+    """After this long without answer or touch a delivery goes to another worker; nsqd's default. Deliveries are touched at
+    half of it, so it bounds recovery from a crash, not the time of a handler."""
+    max_in_flight: int = Field(default=2000, ge=1)
+    """Deliveries held for each topic of a service: enough to keep a fast handler busy over the network."""
+    max_depth: int = Field(default=32, ge=1)
+    """Events that may cause one another; past it they are parked, since services that answer each other never end."""
+    grace: float = Field(default=20.0, ge=0)
+    """Time for running handlers at a stop; below the 30 s that orchestrators give by default."""
+
+    @classmethod
+    def from_environment(cls) -> BusSettings:
+        """Return the settings that the environment gives.
+
+        Raises:
+            ConfigurationError: names the variable that is wrong.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            name = "EVENTBUS_" + "_".join(str(part) for part in fault["loc"]).upper()
+            raise ConfigurationError(f"{name}: {fault['msg']}") from None
