@@ -19,35 +19,32 @@ if TYPE_CHECKING:
     from eventbus.event import Event
 
 
-class Cause:
-    """The event being handled, as the origin of what is published meanwhile."""
-
-    __slots__ = ("correlation_id", "depth", "id", "source", "traceparent")
-
-    def __init__(self, envelope: Envelope, source: str) -> None:
-        self.id = envelope.id
-        self.correlation_id = envelope.correlation_id
-        self.depth = envelope.depth
-        self.traceparent = envelope.traceparent
-        self.source = source
-
-
 current_cause: ContextVar[tuple[Envelope, str] | None] = ContextVar("eventbus_cause", default=None)
-"""Envelope being handled and name of the handling service; a tuple, since making a Cause for each message costs."""
+"""The envelope being handled and the name of the service that handles it."""
 
 
 class Context:
     """One delivery as its handler sees it. Good while the handler runs."""
 
-    __slots__ = ("_bus", "_delivery", "_envelope", "attempt", "channel", "service", "topic")
+    __slots__ = ("_bus", "_delivery", "_envelope", "attempt", "channel", "instance", "service", "topic")
 
     def __init__(
-        self, envelope: Envelope, delivery: Delivery, bus: Bus, *, service: str, topic: str, channel: str, attempt: int
+        self,
+        envelope: Envelope,
+        delivery: Delivery,
+        bus: Bus,
+        *,
+        service: str,
+        instance: str,
+        topic: str,
+        channel: str,
+        attempt: int,
     ) -> None:
         self._envelope = envelope
         self._delivery = delivery
         self._bus = bus
         self.service = service
+        self.instance = instance
         self.topic = topic
         self.channel = channel
         self.attempt = attempt

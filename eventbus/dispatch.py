@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Any
 from gevent import getcurrent
 from pydantic import ValidationError
 
-from eventbus import dead_letters
-from eventbus.backoff import BackoffState
+from eventbus.answers import AFTER_FAILED_PARKING, Answers, Interrupt, StopInterrupt
+from eventbus.backoff import BackoffState, State
 from eventbus.batches import Batcher
-from eventbus.codec import CODECS, Limits, decode
-from eventbus.context import Context, current_cause
+from eventbus.calls import plain_call, wrapped_call
+from eventbus.codec import Limits, decode
+from eventbus.context import Context
 from eventbus.engines.base import Delivery, Subscription
 from eventbus.envelope import Envelope
-from eventbus.errors import DecodeError, HandlerResultError, HandlerTimeoutError, Reject, RetryLater
-from eventbus.event import Event
-from eventbus.middleware import Middleware, Outcome, overrides
+from eventbus.errors import DecodeError
+from eventbus.jobs import Job
+from eventbus.middleware import Outcome, overrides
 from eventbus.service import Binding, Service
 from eventbus.workers import Workers
 
@@ -36,36 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("eventbus.dispatch")
 
 _EARLY_TOLERANCE = 0.005  # engines count delays in milliseconds
-_REQUEUE_AFTER_PARK_FAILED = 5.0
-_Run = tuple[Sequence["Job"], "Route", float]
-
-
-class Interrupt(BaseException):
-    """Thrown into a handler that ran out of time; not an Exception, so that no handler swallows it by accident."""
-
-
-class StopInterrupt(Interrupt):
-    """Thrown into a handler that outlived the grace of a stop."""
-
-
-class Job:
-    """One decoded delivery on its way through a handler; its Context is made when somebody asks."""
-
-    __slots__ = ("_context", "attempt", "delivery", "dispatcher", "envelope", "event")
-
-    def __init__(self, dispatcher: Dispatcher, delivery: Delivery, envelope: Envelope, event: Event, attempt: int) -> None:
-        self.dispatcher = dispatcher
-        self.delivery = delivery
-        self.envelope = envelope
-        self.event = event
-        self.attempt = attempt
-        self._context: Context | None = None
-
-    @property
-    def context(self) -> Context:
-        if self._context is None:
-            self._context = self.dispatcher.make_context(self.envelope, self.delivery, self.attempt)
-        return self._context
+_Run = tuple[Sequence[Job], "Route", float]
 
 
 class Route:
@@ -91,7 +63,6 @@ class Dispatcher:
         self.service = service
         self.topic = topic
         self.channel = service.channel
-        self.counts: Counter[Outcome] = Counter()
         self.unknown_fields = 0
         self.backoff = BackoffState(service.backoff)
         self.running: dict[Any, _Run] = {}
@@ -102,7 +73,7 @@ class Dispatcher:
         self._limits = Limits(max_bytes=bus.engine.max_message_bytes)
         self._variables = context
         self._ticker = bus.ticker
-        self._observers = [m for m in bus.middleware if overrides(m, "settled")]
+        self._answers = Answers(self, topic, bus.middleware)
         bindings = [binding for binding in service.bindings if binding.topic == topic]
         self._routes = {binding.type_name: self._make_route(binding) for binding in bindings}
         concurrency = sum(binding.concurrency for binding in bindings)
@@ -114,8 +85,8 @@ class Dispatcher:
     # -- set-up ---------------------------------------------------------------------------------------------------
 
     def _make_route(self, binding: Binding) -> Route:
-        handlers: list[Middleware] = [m for m in self.bus.middleware if overrides(m, "handle")]
-        route = Route(binding, _plain_call(binding) if not handlers else _wrapped_call(binding, handlers))
+        handlers = [m for m in self.bus.middleware if overrides(m, "handle")]
+        route = Route(binding, plain_call(binding) if not handlers else wrapped_call(binding, handlers))
         if binding.batch is not None:
             route.batcher = Batcher(binding.batch, self._engine.clock, lambda jobs: self._run_later(route, jobs))
         return route
@@ -136,6 +107,7 @@ class Dispatcher:
             delivery,
             self.bus,
             service=self.service.name,
+            instance=self.service.instance,
             topic=self.topic,
             channel=self.channel,
             attempt=attempt,
@@ -160,14 +132,14 @@ class Dispatcher:
             self._open(delivery)
         except BaseException as error:  # nothing may end a worker or leave a delivery unanswered
             log.exception("delivery on %s/%s could not be dispatched: %s", self.topic, self.channel, error)
-            delivery.requeue(_REQUEUE_AFTER_PARK_FAILED)
+            delivery.requeue(AFTER_FAILED_PARKING)
 
     def _open(self, delivery: Delivery) -> None:
         """Decode, and hand to the handler what is for it."""
         try:
             envelope = decode(delivery.body, self._limits)
         except DecodeError as error:
-            self._park(delivery, None, f"not decodable: {error.reason}", None, delivery.attempts)
+            self._answers.park(delivery, None, f"not decodable: {error.reason}", None, delivery.attempts)
             return
         attempt = delivery.attempts
         if envelope.replay_for is not None or envelope.deliver_at is not None or envelope.expires_at is not None:
@@ -179,7 +151,7 @@ class Dispatcher:
             self._leave_unhandled(delivery, envelope)
             return
         if envelope.depth > self.bus.max_depth:
-            self._park(
+            self._answers.park(
                 delivery, envelope, f"loop: {envelope.depth} events caused one another; limit {self.bus.max_depth}", None, attempt
             )
             return
@@ -187,7 +159,7 @@ class Dispatcher:
         try:
             event = route.validate(data, extra="ignore")
         except ValidationError as error:
-            self._park(delivery, envelope, f"invalid: {_first_fault(error)}", None, attempt)
+            self._answers.park(delivery, envelope, f"invalid: {_first_fault(error)}", None, attempt)
             return
         if len(data) > route.known_fields:
             self.unknown_fields += 1
@@ -207,16 +179,16 @@ class Dispatcher:
         """Answer what is not for now or not for here; return whether it is to be handled."""
         if envelope.replay_for is not None and envelope.replay_for != self.channel:
             delivery.finish()
-            self._settled(Outcome.SKIPPED, envelope, delivery)
+            self._answers.settled(Outcome.SKIPPED, envelope, delivery)
             return False
         now = self._engine.clock.time()
         if envelope.expires_at is not None and envelope.expires_at <= now:
             delivery.finish()
-            self._settled(Outcome.EXPIRED, envelope, delivery)
+            self._answers.settled(Outcome.EXPIRED, envelope, delivery)
             return False
         if envelope.deliver_at is not None and envelope.deliver_at - now > _EARLY_TOLERANCE:
             delivery.requeue(min(envelope.deliver_at - now, self._engine.max_delay))
-            self._settled(Outcome.EARLY, envelope, delivery)
+            self._answers.settled(Outcome.EARLY, envelope, delivery)
             return False
         return True
 
@@ -230,10 +202,10 @@ class Dispatcher:
 
     def _leave_unhandled(self, delivery: Delivery, envelope: Envelope) -> None:
         if self.service.unhandled == "park":
-            self._park(delivery, envelope, f"unhandled: no handler for {envelope.type}", None, delivery.attempts)
+            self._answers.park(delivery, envelope, f"unhandled: no handler for {envelope.type}", None, delivery.attempts)
         else:
             delivery.finish()
-            self._settled(Outcome.UNHANDLED, envelope, delivery)
+            self._answers.settled(Outcome.UNHANDLED, envelope, delivery)
 
     # -- running --------------------------------------------------------------------------------------------------
 
@@ -266,122 +238,19 @@ class Dispatcher:
             self._handled += len(jobs)
             if self.backoff.failures and self.backoff.succeeded():
                 self._resume()
-            if self._observers:
+            if self._answers.observers:
                 for job in jobs:
-                    self._settled(Outcome.HANDLED, job.envelope, job.delivery)
+                    self._answers.settled(Outcome.HANDLED, job.envelope, job.delivery)
         if route.waiting:
             job = route.waiting.popleft()
             self._run_later(route, (job,))
 
     def _failed(self, binding: Binding, job: Job, error: BaseException) -> None:
-        """Answer a delivery whose handler raised."""
-        delivery, envelope, attempt = job.delivery, job.envelope, job.attempt
-        if isinstance(error, StopInterrupt):
-            delivery.requeue()
-            self._settled(Outcome.RETURNED, envelope, delivery, error)
-            return
-        if isinstance(error, Interrupt):
-            error = HandlerTimeoutError(f"{binding.name} ran longer than {binding.timeout:g} s and was interrupted")
-        if isinstance(error, Reject):
-            self._park(delivery, envelope, f"rejected: {error.reason}", None, attempt)
-            self._probe_again()
-            return
-        if isinstance(error, RetryLater) and attempt < binding.retry.attempts:
-            self._postpone(delivery, envelope, error.after, attempt)
-            self._settled(Outcome.POSTPONED, envelope, delivery)
-            self._probe_again()
-            return
-        if not binding.retry.retries(error):
-            self._park(delivery, envelope, f"rejected: {type(error).__name__}", error, attempt)
-            self._probe_again()
-            return
-        if attempt >= binding.retry.attempts:
-            self._park(delivery, envelope, f"attempts used up: {attempt}", error, attempt)
-        else:
-            delay = binding.retry.delay(attempt)
-            log.warning(
-                "%s failed on %s %s, attempt %d of %d, again in %.3g s: %s: %s",
-                binding.name,
-                envelope.type,
-                envelope.id,
-                attempt,
-                binding.retry.attempts,
-                delay,
-                type(error).__name__,
-                error,
-            )
-            self._postpone(delivery, envelope, delay, attempt)
-            self._settled(Outcome.RETRIED, envelope, delivery, error)
-        if self.backoff.failed():
-            self._pause()
-
-    def _postpone(self, delivery: Delivery, envelope: Envelope, seconds: float, attempt: int) -> None:
-        """Requeue; for longer than the engine can hold, put a deferred copy for this channel alone in its place."""
-        if seconds <= self._engine.max_delay:
-            delivery.requeue(seconds)
-            return
-        copy = decode(delivery.body, self._limits)
-        copy.replay_for = self.channel
-        copy.deliver_at = self._engine.clock.time() + seconds
-        copy.prior_attempts = attempt
-        codec = CODECS["json" if delivery.body[:1] == b"{" else "msgpack"]()
-        try:
-            self._engine.publish(
-                self.topic, codec.encode(copy), delay=self._engine.max_delay, timeout=self.bus.publish_timeout
-            )
-        except Exception as error:
-            log.warning("%r could not be deferred for %.0f s (%s); requeued for less", envelope, seconds, error)
-            delivery.requeue(self._engine.max_delay)
-        else:
-            delivery.finish()
-
-    def _park(
-        self, delivery: Delivery, envelope: Envelope | None, reason: str, error: BaseException | None, attempts: int
-    ) -> None:
-        try:
-            dead_letters.park(
-                self._engine,
-                delivery,
-                topic=self.topic,
-                channel=self.channel,
-                service=self.service.name,
-                reason=reason,
-                error=error,
-                attempts=attempts,
-                envelope=envelope,
-                timeout=self.bus.publish_timeout,
-            )
-        except Exception as failure:
-            log.error("%s could not be parked (%s); put back on %s/%s", envelope, failure, self.topic, self.channel)
-            delivery.requeue(_REQUEUE_AFTER_PARK_FAILED)
-            self._settled(Outcome.RETURNED, envelope, delivery, failure)
-            return
-        delivery.finish()
-        log.error(
-            "parked %s %s of %s/%s after %d attempts: %s%s",
-            envelope.type if envelope else "bytes",
-            envelope.id if envelope else "",
-            self.topic,
-            self.channel,
-            attempts,
-            reason,
-            f": {type(error).__name__}: {error}" if error else "",
-        )
-        self._settled(Outcome.PARKED, envelope, delivery, error)
-
-    def _settled(
-        self, outcome: Outcome, envelope: Envelope | None, delivery: Delivery, error: BaseException | None = None
-    ) -> None:
-        if outcome is not Outcome.HANDLED:
-            self.counts[outcome] += 1
-        if self._observers:
-            seen = envelope or Envelope("", "", "", "", None)
-            context = self.make_context(seen, delivery, delivery.attempts)
-            for observer in self._observers:
-                try:
-                    observer.settled(outcome, context, error)
-                except Exception:
-                    log.exception("middleware %r failed in settled()", observer)
+        if self._answers.failed(binding, job, error):
+            if self.backoff.failed():
+                self._pause()
+        elif self.backoff.state is State.PROBING:
+            self.workers.probe()  # the test neither passed nor failed: try the next
 
     # -- backing off ----------------------------------------------------------------------------------------------
 
@@ -393,14 +262,9 @@ class Dispatcher:
 
     def _probe(self) -> None:
         self.backoff.probe()
-        if not self.is_stopping:
-            self._set_max_in_flight(max(1, self.held()))
-            self.workers.probe()
-
-    def _probe_again(self) -> None:
-        """A test that neither passed nor failed: try the next delivery."""
-        if self.backoff.level:
-            self.workers.probe()
+        # what is held already is tried first; with nothing held, one delivery is asked for
+        self._set_max_in_flight(1)
+        self.workers.probe()
 
     def _resume(self) -> None:
         log.info("%s/%s goes on: a test delivery passed", self.topic, self.channel)
@@ -418,9 +282,10 @@ class Dispatcher:
         """Deliveries finished after their handler returned."""
         return self._handled
 
-    def held(self) -> int:
-        """Number of deliveries taken and not yet answered."""
-        return sum(1 for _ in self._held_jobs()) + len(self.workers.queue)
+    @property
+    def counts(self) -> Counter[Outcome]:
+        """Deliveries by what became of them."""
+        return self._answers.counts
 
     def _held_jobs(self) -> list[Job]:
         jobs = [job for run, _, _ in self.running.values() for job in run]
@@ -445,8 +310,10 @@ class Dispatcher:
                 delivery.touch()
 
     def is_idle(self) -> bool:
-        """Whether nothing is held."""
-        return not (self.running or self.workers.queue or self.workers.chores or self._held_jobs())
+        """Whether nothing can go on here before time passes or something arrives."""
+        if self.running or self.workers.chores or self.workers.is_waking:
+            return False
+        return not self.workers.queue or self.backoff.state is not State.CLOSED
 
     def stop_intake(self, timeout: float) -> int:
         """Take nothing more and give back what no handler has begun; return how many."""
@@ -477,72 +344,6 @@ class Dispatcher:
         self.workers.close()
         if self.subscription is not None:
             self.subscription.close()
-
-
-def _plain_call(binding: Binding) -> Callable[[Sequence[Job]], None]:
-    handler = binding.handler
-    wants_context = binding.wants_context
-    is_batch = binding.batch is not None
-
-    def call(jobs: Sequence[Job]) -> None:
-        job = jobs[0]
-        dispatcher = job.dispatcher
-        current_cause.set((job.envelope, dispatcher.service.name))
-        if is_batch:
-            events = [each.event for each in jobs]
-            result = handler(events, [each.context for each in jobs]) if wants_context else handler(events)
-        else:
-            result = handler(job.event, job.context) if wants_context else handler(job.event)
-        if result is not None:
-            publish_result(dispatcher.bus, binding, result)
-
-    return call
-
-
-def _wrapped_call(binding: Binding, middleware: Sequence[Middleware]) -> Callable[[Sequence[Job]], None]:
-    is_batch = binding.batch is not None
-
-    def call(jobs: Sequence[Job]) -> None:
-        first = jobs[0]
-        dispatcher = first.dispatcher
-        current_cause.set((first.envelope, dispatcher.service.name))
-
-        def innermost(event: Any, context: Context) -> Any:
-            if is_batch:
-                more = ([each.context for each in jobs],) if binding.wants_context else ()
-            else:
-                more = (context,) if binding.wants_context else ()
-            result = binding.handler(event, *more)
-            if result is not None:
-                publish_result(dispatcher.bus, binding, result)
-            return result
-
-        proceed = innermost
-        for layer in reversed(middleware):
-            proceed = _layer(layer, proceed)
-        proceed([each.event for each in jobs] if is_batch else first.event, first.context)
-
-    return call
-
-
-def _layer(middleware: Middleware, proceed: Callable[[Any, Context], Any]) -> Callable[[Any, Context], Any]:
-    return lambda event, context: middleware.handle(event, context, proceed)
-
-
-def publish_result(bus: Bus, binding: Binding, result: object) -> None:
-    """Publish what a handler returned, confirmed.
-
-    Raises:
-        HandlerResultError: when it is neither an event nor a list or tuple of events.
-    """
-    if isinstance(result, Event):
-        bus.publish(result)
-        return
-    if not isinstance(result, list | tuple) or not all(isinstance(each, Event) for each in result):
-        raise HandlerResultError(
-            f"{binding.name} returned {type(result).__name__}; return None, an event, or a list or tuple of events"
-        )
-    bus.publish_all(result)
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -100,6 +100,7 @@ class Service:
         backoff: when the channel pauses because everything fails.
         max_in_flight: most deliveries held at a time on each topic, running and waiting; None for the bus's default.
         channel: another channel than the name, as for the worker pattern (topic `email`, channel `default`).
+        instance: name of this worker among the replicas, for people; the service's name unless given.
     """
 
     def __init__(
@@ -110,7 +111,9 @@ class Service:
         backoff: Backoff | None = None,
         max_in_flight: int | None = None,
         channel: str | None = None,
+        instance: str | None = None,
     ) -> None:
+        self.instance = instance or name
         self.name = check_name(name, kind="channel")
         self.channel = check_name(channel, kind="channel") if channel is not None else self.name
         if unhandled not in ("finish", "park"):
@@ -135,14 +138,15 @@ class Service:
         """The topics bound, each once."""
         return tuple(dict.fromkeys(topic for topic, _ in self._bindings))
 
-    def replica(self) -> Service:
-        """Return another worker of this service: same name, channel and handlers."""
+    def replica(self, instance: str | None = None) -> Service:
+        """Return another worker of this service: same name, channel and handlers, and a name of its own for people."""
         twin = Service(
             self.name,
             unhandled=self.unhandled,
             backoff=self.backoff,
             max_in_flight=self.max_in_flight,
             channel=self.channel,
+            instance=instance or self.instance,
         )
         twin._bindings = dict(self._bindings)
         return twin

@@ -60,6 +60,11 @@ class Workers:
             self._count += 1
             gevent.spawn(self._run)
 
+    @property
+    def is_waking(self) -> bool:
+        """Whether a worker is scheduled and has not begun."""
+        return self._is_waking
+
     def probe(self) -> None:
         """Let one item through although the channel backs off."""
         self._tested = False

@@ -1,0 +1,65 @@
+# Every command sets up what it needs. Python 3.11 or later and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.run
+DEV_STAMP := $(VENV)/.dev
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all fast lint fmt type imports bench fuzz lock clean
+
+help: ## show the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "eventbus needs Python 3.11 or later; set PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): requirements/run.lock pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --require-hashes -r requirements/run.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_STAMP): requirements/dev.lock pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@ $(RUN_STAMP)
+
+demo: $(RUN_STAMP) ## run the order scenario in one process and print its ledger
+	@$(BIN)/eventbus demo $(ARGS)
+
+test: $(DEV_STAMP) lint type imports ## lint, types, walls and all tests
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+test-all: ## the tests on every Python from 3.11 to 3.13 that this machine has
+	@sh tools/test-all.sh
+
+fast: $(DEV_STAMP) ## the unit tests alone
+	@$(BIN)/python -m pytest tests/unit -q $(ARGS)
+
+lint: $(DEV_STAMP) ## format and lint, checked
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+
+fmt: $(DEV_STAMP) ## format and lint, mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+type: $(DEV_STAMP) ## mypy --strict
+	@$(BIN)/mypy
+
+imports: $(DEV_STAMP) ## the walls between the parts
+	@$(BIN)/lint-imports
+
+bench: $(DEV_STAMP) ## benchmarks; ARGS="--json FILE" writes the rows
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: $(DEV_STAMP) ## throw bytes at the decoder; SECONDS=60
+	@$(BIN)/python -m tests.fuzz.decoder --seconds $(or $(SECONDS),60)
+
+lock: $(DEV_STAMP) ## resolve the dependencies anew; the lock files record hashes and no address
+	@sh tools/lock.sh
+
+clean: ## remove what the commands made
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .hypothesis .coverage dist

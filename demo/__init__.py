@@ -1,0 +1,1 @@
+"""The order-processing scenario as a program: `eventbus demo`."""

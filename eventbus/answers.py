@@ -1,0 +1,153 @@
+"""Answers: what becomes of a delivery whose handler did not simply return.
+
+Retried by requeueing, postponed, or parked as a dead letter and only then finished. Whatever fails on the way there puts the
+delivery back; none of these ways loses one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+from eventbus import dead_letters
+from eventbus.codec import CODECS, decode
+from eventbus.engines.base import Delivery
+from eventbus.envelope import Envelope
+from eventbus.errors import HandlerTimeoutError, Reject, RetryLater
+from eventbus.jobs import Job, Source
+from eventbus.middleware import Middleware, Outcome, overrides
+from eventbus.service import Binding
+
+log = logging.getLogger("eventbus.dispatch")
+
+AFTER_FAILED_PARKING = 5.0
+"""Seconds before a delivery that could not be parked comes again."""
+
+
+class Interrupt(BaseException):
+    """Thrown into a handler that ran out of time; not an Exception, so that no handler swallows it by accident."""
+
+
+class StopInterrupt(Interrupt):
+    """Thrown into a handler that outlived the grace of a stop."""
+
+
+class Answers:
+    """Answers the deliveries of one dispatcher, counts the outcomes and tells middleware."""
+
+    def __init__(self, source: Source, topic: str, middleware: tuple[Middleware, ...]) -> None:
+        self.counts: Counter[Outcome] = Counter()
+        self.observers = [each for each in middleware if overrides(each, "settled")]
+        self._source = source
+        self._bus = source.bus
+        self._engine = source.bus.engine
+        self._topic = topic
+        self._channel = source.service.channel
+
+    def failed(self, binding: Binding, job: Job, error: BaseException) -> bool:
+        """Answer a delivery whose handler raised; return whether that speaks against the channel as a whole."""
+        delivery, envelope, attempt = job.delivery, job.envelope, job.attempt
+        if isinstance(error, StopInterrupt):
+            delivery.requeue()
+            self.settled(Outcome.RETURNED, envelope, delivery, error)
+            return False
+        if isinstance(error, Interrupt):
+            error = HandlerTimeoutError(f"{binding.name} ran longer than {binding.timeout:g} s and was interrupted")
+        if isinstance(error, Reject):
+            self.park(delivery, envelope, f"rejected: {error.reason}", None, attempt)
+            return False
+        if isinstance(error, RetryLater) and attempt < binding.retry.attempts:
+            self._postpone(delivery, envelope, error.after, attempt)
+            self.settled(Outcome.POSTPONED, envelope, delivery)
+            return False
+        if not binding.retry.retries(error):
+            self.park(delivery, envelope, f"rejected: {type(error).__name__}", error, attempt)
+            return False
+        if attempt >= binding.retry.attempts:
+            self.park(delivery, envelope, f"attempts used up: {attempt}", error, attempt)
+            return True
+        delay = binding.retry.delay(attempt)
+        log.warning(
+            "%s failed on %s %s, attempt %d of %d, again in %.3g s: %s: %s",
+            binding.name,
+            envelope.type,
+            envelope.id,
+            attempt,
+            binding.retry.attempts,
+            delay,
+            type(error).__name__,
+            error,
+        )
+        self._postpone(delivery, envelope, delay, attempt)
+        self.settled(Outcome.RETRIED, envelope, delivery, error)
+        return True
+
+    def _postpone(self, delivery: Delivery, envelope: Envelope, seconds: float, attempt: int) -> None:
+        """Requeue; for longer than the engine can hold, put a deferred copy for this channel alone in its place."""
+        if seconds <= self._engine.max_delay:
+            delivery.requeue(seconds)
+            return
+        copy = decode(delivery.body)
+        copy.replay_for = self._channel
+        copy.deliver_at = self._engine.clock.time() + seconds
+        copy.prior_attempts = attempt
+        codec = CODECS["json" if delivery.body[:1] == b"{" else "msgpack"]()
+        try:
+            self._engine.publish(
+                self._topic, codec.encode(copy), delay=self._engine.max_delay, timeout=self._bus.publish_timeout
+            )
+        except Exception as error:
+            log.warning("%r could not be deferred for %.0f s (%s); requeued for less", envelope, seconds, error)
+            delivery.requeue(self._engine.max_delay)
+        else:
+            delivery.finish()
+
+    def park(
+        self, delivery: Delivery, envelope: Envelope | None, reason: str, error: BaseException | None, attempts: int
+    ) -> None:
+        """Make a dead letter of the delivery, then finish it; where that fails, put it back."""
+        try:
+            dead_letters.park(
+                self._engine,
+                delivery,
+                topic=self._topic,
+                channel=self._channel,
+                service=self._source.service.name,
+                reason=reason,
+                error=error,
+                attempts=attempts,
+                envelope=envelope,
+                timeout=self._bus.publish_timeout,
+            )
+        except Exception as failure:
+            log.error("%r could not be parked (%s); put back on %s/%s", envelope, failure, self._topic, self._channel)
+            delivery.requeue(AFTER_FAILED_PARKING)
+            self.settled(Outcome.RETURNED, envelope, delivery, failure)
+            return
+        delivery.finish()
+        log.error(
+            "parked %s %s of %s/%s after %d attempts: %s%s",
+            envelope.type if envelope else "bytes",
+            envelope.id if envelope else "without id",
+            self._topic,
+            self._channel,
+            attempts,
+            reason,
+            f": {type(error).__name__}: {error}" if error else "",
+        )
+        self.settled(Outcome.PARKED, envelope, delivery, error)
+
+    def settled(
+        self, outcome: Outcome, envelope: Envelope | None, delivery: Delivery, error: BaseException | None = None
+    ) -> None:
+        """Count an outcome and tell middleware."""
+        self.counts[outcome] += 1
+        if not self.observers:
+            return
+        seen = envelope or Envelope("", "", "", "", None)
+        context = self._source.make_context(seen, delivery, delivery.attempts)
+        for observer in self.observers:
+            try:
+                observer.settled(outcome, context, error)
+            except Exception:  # an observer's fault is not the delivery's
+                log.exception("middleware %r failed in settled()", observer)

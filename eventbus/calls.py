@@ -1,0 +1,82 @@
+"""Calls: one run of a handler, with its cause, its middleware and the publishing of what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eventbus.context import Context, current_cause
+from eventbus.errors import HandlerResultError
+from eventbus.event import Event
+from eventbus.jobs import Job
+from eventbus.middleware import Middleware
+from eventbus.service import Binding
+
+if TYPE_CHECKING:
+    from eventbus.bus import Bus
+
+
+def plain_call(binding: Binding) -> Callable[[Sequence[Job]], None]:
+    """Return what runs the handler on one job, or on the jobs of a batch."""
+    handler = binding.handler
+    wants_context = binding.wants_context
+    is_batch = binding.batch is not None
+
+    def call(jobs: Sequence[Job]) -> None:
+        job = jobs[0]
+        current_cause.set((job.envelope, job.source.service.name))
+        if is_batch:
+            events = [each.event for each in jobs]
+            result = handler(events, [each.context for each in jobs]) if wants_context else handler(events)
+        else:
+            result = handler(job.event, job.context) if wants_context else handler(job.event)
+        if result is not None:
+            publish_result(job.source.bus, binding, result)
+
+    return call
+
+
+def wrapped_call(binding: Binding, middleware: Sequence[Middleware]) -> Callable[[Sequence[Job]], None]:
+    """The same through middleware, the first of which is the outermost."""
+    is_batch = binding.batch is not None
+
+    def call(jobs: Sequence[Job]) -> None:
+        first = jobs[0]
+        current_cause.set((first.envelope, first.source.service.name))
+
+        def innermost(event: Any, context: Context) -> Any:
+            if is_batch:
+                more = ([each.context for each in jobs],) if binding.wants_context else ()
+            else:
+                more = (context,) if binding.wants_context else ()
+            result = binding.handler(event, *more)
+            if result is not None:
+                publish_result(first.source.bus, binding, result)
+            return result
+
+        proceed = innermost
+        for layer in reversed(middleware):
+            proceed = _layer(layer, proceed)
+        proceed([each.event for each in jobs] if is_batch else first.event, first.context)
+
+    return call
+
+
+def _layer(middleware: Middleware, proceed: Callable[[Any, Context], Any]) -> Callable[[Any, Context], Any]:
+    return lambda event, context: middleware.handle(event, context, proceed)
+
+
+def publish_result(bus: Bus, binding: Binding, result: object) -> None:
+    """Publish what a handler returned, confirmed.
+
+    Raises:
+        HandlerResultError: when it is neither an event nor a list or tuple of events.
+    """
+    if isinstance(result, Event):
+        bus.publish(result)
+        return
+    if not isinstance(result, list | tuple) or not all(isinstance(each, Event) for each in result):
+        raise HandlerResultError(
+            f"{binding.name} returned {type(result).__name__}; return None, an event, or a list or tuple of events"
+        )
+    bus.publish_all(result)

@@ -1,0 +1,22 @@
+"""Entry point of the command `eventbus`: patch the standard library first, load everything else after."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys  # noqa: E402 - nothing may be imported before the patching
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        from eventbus.cli.app import app
+    except ImportError as error:
+        if error.name in ("typer", "rich"):
+            sys.exit("the command line needs its extra: pip install 'eventbus[cli]'")
+        raise
+    app()
+
+
+if __name__ == "__main__":
+    main()

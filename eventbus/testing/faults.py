@@ -1,0 +1,29 @@
+"""Faults for tests: a memory engine that delivers twice or out of order, as a real broker may."""
+
+from __future__ import annotations
+
+from random import Random
+
+from eventbus.engines.memory import MemoryEngine
+from eventbus.engines.memory_channel import Channel
+
+
+class FaultyEngine(MemoryEngine):
+    """The memory engine with a broker's bad days on request."""
+
+    duplicates = 0
+    """How many of the next messages are delivered twice."""
+    order: Random | None = None
+    """Where set, what waits in a channel is shuffled with it."""
+
+    def publish(self, topic: str, body: bytes, *, delay: float, timeout: float) -> None:
+        super().publish(topic, body, delay=delay, timeout=timeout)
+        if self.duplicates and not topic.endswith(".dead"):
+            self.duplicates -= 1
+            super().publish(topic, body, delay=delay, timeout=timeout)
+
+    def _put_in_channel(self, channel: Channel, body: bytes, accepted: float, due: float) -> None:
+        super()._put_in_channel(channel, body, accepted, due)
+        if self.order is not None and channel.is_paused:
+            last = channel.ready.pop()
+            channel.ready.insert(self.order.randint(0, len(channel.ready)), last)

@@ -1,0 +1,262 @@
+"""Harness: services on the memory engine in virtual time, and a record of what they did.
+
+`settle()` returns when nothing is in flight any more, retries and delayed events included: a retry after 300 seconds costs
+no time, since the harness moves the clock whenever everything else waits. So "nothing else was published" is a plain look
+at a record that is complete, and not a guess after a pause.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import gevent
+
+from eventbus.bus import Bus
+from eventbus.context import Context
+from eventbus.dead_letters import DeadLetter
+from eventbus.engines.memory import MemoryOptions
+from eventbus.envelope import Envelope
+from eventbus.errors import EventBusError
+from eventbus.event import Event, event_info, event_topic
+from eventbus.middleware import Middleware, Outcome
+from eventbus.names import PARKED
+from eventbus.service import Service
+from eventbus.settings import BusSettings
+from eventbus.testing.clock import VirtualClock
+from eventbus.testing.faults import FaultyEngine
+
+E = TypeVar("E", bound=Event)
+
+
+class HandlerFailedError(EventBusError, AssertionError):
+    """Raised by `settle` when a handler raised something that the test did not expect."""
+
+
+class NotSettledError(EventBusError, AssertionError):
+    """Raised by `settle` when handlers still run after its time limit."""
+
+
+class InjectedFailure(Exception):  # noqa: N818 - no error of the program
+    """Raised in a handler's place by `fail_next`."""
+
+
+class _Recorder(Middleware):
+    def __init__(self) -> None:
+        self.published: list[tuple[str, Envelope]] = []
+        self.handled: list[tuple[str, str, Envelope]] = []
+        self.outcomes: list[tuple[Outcome, str, Envelope]] = []
+        self.failures: list[tuple[Context, BaseException]] = []
+        self.failing: list[tuple[str | None, str | None, BaseException]] = []
+
+    def publish(self, topic: str, envelope: Envelope, proceed: Any) -> None:
+        proceed(topic, envelope)
+        self.published.append((topic, envelope))
+
+    def handle(self, event: Any, context: Context, proceed: Any) -> Any:
+        for index, (service, type_name, error) in enumerate(self.failing):
+            if service in (None, context.service) and type_name in (None, context.event_type):
+                del self.failing[index]
+                raise error
+        return proceed(event, context)
+
+    def settled(self, outcome: Outcome, context: Context, error: BaseException | None) -> None:
+        self.outcomes.append((outcome, context.service, context.envelope))
+        if outcome is Outcome.HANDLED:
+            self.handled.append((context.service, context.topic, context.envelope))
+        if error is not None and not isinstance(error, InjectedFailure):
+            self.failures.append((context, error))
+
+
+class Harness:
+    """Runs services in virtual time; a context manager.
+
+    Args:
+        services: what is started; more by `start`.
+        settings: settings of the bus; the environment is not read.
+        options: options of the memory engine.
+    """
+
+    def __init__(
+        self, *services: Service, settings: BusSettings | None = None, options: MemoryOptions | None = None
+    ) -> None:
+        self.clock = VirtualClock()
+        self.engine = FaultyEngine(options, clock=self.clock)
+        self._record = _Recorder()
+        self.bus = Bus(
+            engine=self.engine, source="test", middleware=[self._record], settings=settings or BusSettings.model_construct()
+        )
+        self._expected: tuple[type[BaseException], ...] = ()
+        self._is_closed = False
+        if services:
+            self.bus.start(*services)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if error is None:
+            self._surface()
+
+    def start(self, *services: Service) -> None:
+        """Start more services."""
+        self.bus.start(*services)
+
+    def publish(self, event: Event, **options: Any) -> str:
+        """Publish as `Bus.publish`, and return the event's id."""
+        return self.bus.publish(event, **options)
+
+    def settle(self, *, timeout: float = 10.0) -> None:
+        """Return when nothing is in flight and nothing is due any more; virtual time passes as needed.
+
+        Args:
+            timeout: longest time in real seconds that handlers may take for it.
+
+        Raises:
+            HandlerFailedError: a handler raised what the test does not expect.
+            NotSettledError: handlers still run.
+        """
+        self._run(timeout, until=None)
+        self._surface()
+
+    def advance(self, seconds: float, *, timeout: float = 10.0) -> None:
+        """Let virtual `seconds` pass, and no more, with all that is due meanwhile; raises as `settle`."""
+        self._run(timeout, until=self.clock.monotonic() + seconds)
+        self._surface()
+
+    def _run(self, timeout: float, until: float | None) -> None:
+        deadline = time.monotonic() + timeout
+        while True:
+            self._let_handlers_run(deadline)
+            if until is None:
+                if not self.clock.advance_to_next():
+                    return
+            else:
+                left = until - self.clock.monotonic()
+                if left <= 0:
+                    return
+                due = self.clock.next_due()
+                self.clock.advance(left if due is None else min(left, max(due - self.clock.monotonic(), 0.0)))
+
+    def _let_handlers_run(self, deadline: float) -> None:
+        pause = 0.0
+        while True:
+            gevent.sleep(pause)
+            busy = [each for each in self.bus.dispatchers if not each.is_idle()]
+            if not busy:
+                return
+            if time.monotonic() > deadline:
+                names = ", ".join(f"{each.topic}/{each.channel}" for each in busy)
+                raise NotSettledError(f"handlers on {names} still run; do they wait for something that the test must give?")
+            # a handler that waits for real input or output needs real time
+            pause = 0.0005 if all(each.running for each in busy) else 0.0
+
+    def _surface(self) -> None:
+        failures, self._record.failures = self._record.failures, []
+        for context, error in failures:
+            if not isinstance(error, self._expected):
+                raise HandlerFailedError(
+                    f"{context.service} failed on {context.event_type} {context.event_id}, attempt {context.attempt}: "
+                    f"{type(error).__name__}: {error}; expect it with harness.expecting({type(error).__name__})"
+                ) from error
+
+    @contextmanager
+    def expecting(self, *errors: type[BaseException]) -> Iterator[None]:
+        """Take failures of these types as part of the test while the block runs."""
+        before, self._expected = self._expected, (*self._expected, *errors)
+        try:
+            yield
+        finally:
+            self._record.failures = [each for each in self._record.failures if not isinstance(each[1], errors)]
+            self._expected = before
+
+    # -- the record -------------------------------------------------------------------------------------------------
+
+    def published(self, event_type: type[E]) -> list[E]:
+        """Return what was published as `event_type`, by whomever, in order."""
+        topic, name = event_topic(event_type), event_info(event_type).name
+        return [_view(event_type, each) for where, each in self._record.published if (where, each.type) == (topic, name)]
+
+    def published_types(self) -> list[str]:
+        """Return the type names of all that was published, in order: compare it to say "and nothing else"."""
+        return [each.type for _, each in self._record.published]
+
+    def envelopes(self) -> list[Envelope]:
+        """Return the envelopes of all that was published, in order."""
+        return [each for _, each in self._record.published]
+
+    def handled(self, event_type: type[E], *, by: Service | str | None = None) -> list[E]:
+        """Return what handlers finished as `event_type`, of one service or of all."""
+        topic, name = event_topic(event_type), event_info(event_type).name
+        service = by.name if isinstance(by, Service) else by
+        return [
+            _view(event_type, each)
+            for handler, where, each in self._record.handled
+            if (where, each.type) == (topic, name) and service in (None, handler)
+        ]
+
+    def outcomes(self, outcome: Outcome, *, by: Service | str | None = None) -> int:
+        """Return how many deliveries ended so, of one service or of all."""
+        service = by.name if isinstance(by, Service) else by
+        return sum(1 for kind, handler, _ in self._record.outcomes if kind is outcome and service in (None, handler))
+
+    def dead_letters(self, channel: Service | str | None = None) -> list[DeadLetter]:
+        """Return the dead letters of a channel, or all."""
+        wanted = channel.channel if isinstance(channel, Service) else channel
+        letters: list[DeadLetter] = []
+        for dead_topic in [name for name, stats in self.engine.stats().items() if PARKED in stats.channels]:
+            topic, _, name = dead_topic.removesuffix(".dead").rpartition(".")
+            if wanted in (None, name):
+                letters.extend(self.bus.dead_letters(topic, name).list())
+        return letters
+
+    # -- faults -----------------------------------------------------------------------------------------------------
+
+    def fail_next(
+        self,
+        times: int = 1,
+        *,
+        event_type: type[Event] | None = None,
+        by: Service | str | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Let the next `times` runs of matching handlers fail with `error`; such a failure needs no `expecting`."""
+        service = by.name if isinstance(by, Service) else by
+        name = None if event_type is None else event_info(event_type).name
+        self._record.failing.extend([(service, name, error or InjectedFailure("injected by the test"))] * times)
+
+    def duplicate_next(self, times: int = 1) -> None:
+        """Deliver each of the next `times` published events twice, as a broker may."""
+        self.engine.duplicates += times
+
+    @contextmanager
+    def reordering(self, seed: int = 0) -> Iterator[None]:
+        """Hold what is published in the block and deliver it in random order afterwards."""
+        channels = [(topic, name) for topic, stats in self.engine.stats().items() for name in stats.channels]
+        for topic, name in channels:
+            self.engine.pause(topic, name)
+        self.engine.order = Random(seed)
+        try:
+            yield
+        finally:
+            self.engine.order = None
+            for topic, name in channels:
+                self.engine.resume(topic, name)
+
+    def close(self) -> None:
+        """Stop the services. Idempotent."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.bus.stop(grace=1.0)
+
+
+def _view(event_type: type[E], envelope: Envelope) -> E:
+    event: E = event_type.__pydantic_validator__.validate_python(envelope.data, extra="ignore")
+    return event

@@ -1,0 +1,1 @@
+"""The email_confirmation service; `app.build` wires it."""

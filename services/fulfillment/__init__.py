@@ -1,0 +1,1 @@
+"""The fulfillment service; `app.build` wires it."""

@@ -1,0 +1,35 @@
+"""Events of the fulfillment service: what it owns, and its view of a placed order."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from eventbus import Event, Value
+
+
+class OrderLine(Value):
+    """View: what of an order's line must leave the stock."""
+
+    sku: str
+    quantity: int
+
+
+class OrderPlaced(Event, topic="orders_placed"):
+    """View: an order to ship; its price and its customer are none of our business."""
+
+    order_id: UUID
+    lines: tuple[OrderLine, ...]
+
+
+class OrderShipped(Event, topic="orders_shipped", version=1):
+    """An order left the warehouse."""
+
+    order_id: UUID
+    tracking_number: str
+
+
+class OrderRejected(Event, topic="orders_rejected", version=1):
+    """An order cannot be delivered."""
+
+    order_id: UUID
+    reason: str

@@ -1,0 +1,55 @@
+"""Events of the orders service: `OrderPlaced`, which it owns, and its views of what becomes of an order."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from eventbus import Event, Value
+
+Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
+
+
+class OrderLine(Value):
+    """One article of an order."""
+
+    sku: str = Field(min_length=1, max_length=64)
+    quantity: int = Field(ge=1, le=10_000)
+    price: Money
+
+
+class OrderPlaced(Event, topic="orders_placed", version=1):
+    """A customer's order was accepted."""
+
+    order_id: UUID
+    customer_id: str = Field(min_length=1, max_length=64)
+    email: str = Field(min_length=3, max_length=254)
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    placed_at: datetime
+    total: Money
+    note: str | None = Field(default=None, max_length=1000)
+    lines: tuple[OrderLine, ...] = Field(min_length=1, max_length=1000)
+
+
+class OrderShipped(Event, topic="orders_shipped"):
+    """View: fulfillment sent an order on its way."""
+
+    order_id: UUID
+    tracking_number: str
+
+
+class OrderRejected(Event, topic="orders_rejected"):
+    """View: fulfillment cannot deliver an order."""
+
+    order_id: UUID
+    reason: str
+
+
+class OrderConfirmed(Event, topic="orders_confirmed"):
+    """View: the customer has the confirmation by mail."""
+
+    order_id: UUID
