@@ -24,7 +24,8 @@ def demo(
     orders: Annotated[int, typer.Option(min=0, help="How many orders to place.")] = 2000,
     seed: Annotated[int, typer.Option(help="The same seed places the same orders.")] = 1,
     from_file: Annotated[
-        Path | None, typer.Option("--from", exists=True, dir_okay=False, readable=True, help="Place the orders of a JSON-lines file.")
+        Path | None,
+        typer.Option("--from", exists=True, dir_okay=False, readable=True, help="Place the orders of a JSON-lines file."),
     ] = None,
     fail_rate: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of handler runs that fail at random.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the screen.")] = False,

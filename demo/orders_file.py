@@ -51,7 +51,12 @@ def make_orders(count: int, seed: int) -> Iterator[OrderPlaced]:
         )
         customer = random.randint(1, 5000)
         yield _placed(
-            UUID(int=random.getrandbits(128), version=4), f"c-{customer}", f"customer{customer}@example.org", "EUR", None, lines
+            UUID(int=random.getrandbits(128), version=4),
+            f"c-{customer}",
+            f"customer{customer}@example.org",
+            "EUR",
+            None,
+            lines,
         )
 
 

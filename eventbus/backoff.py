@@ -2,8 +2,8 @@
 
 Theory of operation. One failing event is the retry policy's business. When handlers fail many times in a row with no success
 between, the fault is in what they all depend on, and every further delivery would only hammer it. Then the channel
-pauses, lets one delivery through as a test, and goes on or pauses longer (as go-nsq does, https://nsq.io/clients/
-building_client_libraries.html#backoff; it starts at the first failure, which would let one bad event slow a healthy channel).
+pauses, lets one delivery through as a test, and goes on or pauses longer, as go-nsq does (nsq.io, "Building Client
+Libraries", Backoff); that one starts at the first failure, which would let one bad event slow a healthy channel.
 
     state     event                               next state   what the dispatcher does
     CLOSED    failure, fewer than `after` in row  CLOSED

@@ -10,29 +10,28 @@ import contextvars
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import gevent
 import gevent.event
 from gevent.hub import get_hub
 
-from eventbus.codec import CODECS, Codec, dump
+from eventbus.codec import CODECS
 from eventbus.context import current_cause
-from eventbus.dead_letters import RESERVE, DeadLetters
+from eventbus.dead_letters import DeadLetters
 from eventbus.dispatch import Dispatcher
 from eventbus.engines import open_engine
 from eventbus.engines.base import Engine
-from eventbus.envelope import Envelope
-from eventbus.errors import BusStateError, ConfigurationError, EncodeError, MessageTooLargeError
-from eventbus.event import Event, event_id, event_info, event_topic
-from eventbus.identity import InstantWriter
-from eventbus.middleware import Middleware, overrides
+from eventbus.errors import BusStateError, ConfigurationError
+from eventbus.event import Event, event_topic
+from eventbus.middleware import Middleware
+from eventbus.outgoing import Outgoing
 from eventbus.service import Service
 from eventbus.settings import BusSettings
 from eventbus.ticker import Ticker
@@ -96,15 +95,10 @@ class Bus:
         self.ticker = Ticker()
         self.dispatchers: list[Dispatcher] = []
         self._services: list[Service] = []
-        self._codec: Codec = CODECS[name]()
-        self._encode = self._codec.encode
-        self._write = InstantWriter().write
-        self._max_bytes = self.engine.max_message_bytes - RESERVE
+        self._outgoing = Outgoing(self.engine, CODECS[name](), self.source, self.middleware)
         self._hub = get_hub()
         self._is_closed = False
         self._stopped = gevent.event.Event()
-        wrappers = [each for each in self.middleware if overrides(each, "publish")]
-        self._send: Callable[[str, Envelope], None] | None = self._wrap(wrappers) if wrappers else None
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else f"{len(self._services)} services"
@@ -113,9 +107,7 @@ class Bus:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
     # -- publishing -------------------------------------------------------------------------------------------------
@@ -149,16 +141,10 @@ class Bus:
         """
         self._check_open()
         topic = event_topic(type(event))
-        envelope = self.make_envelope(event, subject=subject, expires_in=expires_in)
-        wait = 0.0
-        if delay is not None or deliver_at is not None:
-            wait = self._defer(envelope, delay, deliver_at)
-        limit = self.publish_timeout if timeout is None else timeout
-        if self._send is not None:
-            gevent_local_options = (wait, limit)
-            self._publish_through(topic, envelope, gevent_local_options)
-        else:
-            self.engine.publish(topic, self._bytes(envelope), delay=wait, timeout=limit)
+        outgoing = self._outgoing
+        envelope = outgoing.envelope(event, subject=subject, expires_in=expires_in)
+        wait = 0.0 if delay is None and deliver_at is None else outgoing.defer(envelope, delay, deliver_at)
+        outgoing.send(topic, envelope, wait, self.publish_timeout if timeout is None else timeout)
         return envelope.id
 
     def publish_all(self, events: Iterable[Event], *, timeout: float | None = None) -> list[str]:
@@ -171,89 +157,16 @@ class Bus:
             As `publish`.
         """
         self._check_open()
-        limit = self.publish_timeout if timeout is None else timeout
-        envelopes = [(event_topic(type(event)), self.make_envelope(event)) for event in events]
-        if self._send is not None:
-            for topic, envelope in envelopes:
-                self._publish_through(topic, envelope, (0.0, limit))
-        else:
-            by_topic: dict[str, list[bytes]] = {}
-            for topic, envelope in envelopes:
-                by_topic.setdefault(topic, []).append(self._bytes(envelope))
-            for topic, bodies in by_topic.items():
-                self.engine.publish_many(topic, bodies, timeout=limit)
+        envelopes = [(event_topic(type(event)), self._outgoing.envelope(event)) for event in events]
+        self._outgoing.send_all(envelopes, self.publish_timeout if timeout is None else timeout)
         return [envelope.id for _, envelope in envelopes]
-
-    def make_envelope(self, event: Event, *, subject: str | None = None, expires_in: float | None = None) -> Envelope:
-        """Return the envelope in which `event` travels from here and now; caused by the event being handled, if any."""
-        info = event_info(type(event))
-        now = self.engine.clock.time()
-        envelope = Envelope(
-            event_id(event), self.source, info.name, self._write(now), dump(event), version=info.version, subject=subject
-        )
-        cause = current_cause.get()
-        if cause is not None:
-            origin, service = cause
-            envelope.source = service
-            envelope.correlation_id = origin.correlation_id
-            envelope.causation_id = origin.id
-            envelope.depth = origin.depth + 1
-            envelope.traceparent = origin.traceparent
-        if expires_in is not None:
-            if not 0 < expires_in < float("inf"):
-                raise EncodeError(f"{info.name}: expires_in={expires_in!r}; give seconds above 0", event_name=info.name)
-            envelope.expires_at = now + expires_in
-        return envelope
-
-    def _defer(self, envelope: Envelope, delay: float | None, deliver_at: datetime | None) -> float:
-        """Set when the event is due; return the part of the delay in seconds that the engine can hold."""
-        now = self.engine.clock.time()
-        if delay is not None and deliver_at is not None:
-            raise EncodeError(f"{envelope.type}: give delay or deliver_at, not both", event_name=envelope.type)
-        if deliver_at is not None:
-            if deliver_at.tzinfo is None:
-                raise EncodeError(f"{envelope.type}: deliver_at has no time zone", event_name=envelope.type)
-            wait = max(deliver_at.timestamp() - now, 0.0)
-        else:
-            wait = delay or 0.0
-            if not 0 <= wait < float("inf"):
-                raise EncodeError(f"{envelope.type}: delay={delay!r}; give seconds, 0 or more", event_name=envelope.type)
-        if wait:
-            # also for short delays: nsqd forgets its timers when it restarts and delivers at once
-            envelope.deliver_at = now + wait
-        return min(wait, self.engine.max_delay)
-
-    def _bytes(self, envelope: Envelope) -> bytes:
-        body = self._encode(envelope)
-        if len(body) > self._max_bytes:
-            raise MessageTooLargeError(event_name=envelope.type, size=len(body), limit=self._max_bytes)
-        return body
-
-    def _publish_through(self, topic: str, envelope: Envelope, options: tuple[float, float]) -> None:
-        send = self._send
-        assert send is not None
-        token = _options.set(options)
-        try:
-            send(topic, envelope)
-        finally:
-            _options.reset(token)
-
-    def _wrap(self, middleware: Sequence[Middleware]) -> Callable[[str, Envelope], None]:
-        def send(topic: str, envelope: Envelope) -> None:
-            delay, timeout = _options.get()
-            self.engine.publish(topic, self._bytes(envelope), delay=delay, timeout=timeout)
-
-        proceed: Callable[[str, Envelope], None] = send
-        for each in reversed(middleware):
-            proceed = _publish_layer(each, proceed)
-        return proceed
 
     def _check_open(self) -> None:
         if self._is_closed:
             raise BusStateError("publish on a closed bus; make a new Bus")
         if get_hub() is not self._hub:
             raise BusStateError(
-                "this bus belongs to another thread, whose gevent hub it uses; make a Bus in this thread or hand the event over"
+                "this bus belongs to the gevent hub of another thread; make a Bus in this thread, or hand the event over"
             )
 
     # -- services ---------------------------------------------------------------------------------------------------
@@ -276,7 +189,9 @@ class Bus:
         self._check_open()
         for service in services:
             if any(service is running for running in self._services) or services.count(service) > 1:
-                raise BusStateError(f"service {service.name!r} is started already; start service.replica() for another worker")
+                raise BusStateError(
+                    f"service {service.name!r} is started already; start service.replica() for another worker"
+                )
             if not service.bindings:
                 raise ConfigurationError(f"service {service.name!r} has no handler; bind one with @service.on(...)")
         self.declare(*services)
@@ -347,14 +262,3 @@ class Bus:
             channel if isinstance(channel, str) else channel.channel,
             timeout=self.publish_timeout,
         )
-
-
-_options: contextvars.ContextVar[tuple[float, float]] = contextvars.ContextVar("eventbus_publish_options")
-"""Delay and timeout in seconds of the publish on its way through middleware."""
-
-
-def _publish_layer(middleware: Middleware, proceed: Callable[[str, Envelope], None]) -> Callable[[str, Envelope], None]:
-    def layer(topic: str, envelope: Envelope) -> Any:
-        middleware.publish(topic, envelope, proceed)
-
-    return layer

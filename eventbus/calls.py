@@ -45,16 +45,15 @@ def wrapped_call(binding: Binding, middleware: Sequence[Middleware]) -> Callable
         current_cause.set((first.envelope, first.source.service.name))
 
         def innermost(event: Any, context: Context) -> Any:
-            if is_batch:
-                more = ([each.context for each in jobs],) if binding.wants_context else ()
+            if binding.wants_context:
+                result = binding.handler(event, [each.context for each in jobs] if is_batch else context)
             else:
-                more = (context,) if binding.wants_context else ()
-            result = binding.handler(event, *more)
+                result = binding.handler(event)
             if result is not None:
                 publish_result(first.source.bus, binding, result)
             return result
 
-        proceed = innermost
+        proceed: Callable[[Any, Context], Any] = innermost
         for layer in reversed(middleware):
             proceed = _layer(layer, proceed)
         proceed([each.event for each in jobs] if is_batch else first.event, first.context)

@@ -133,6 +133,9 @@ def read_letter(body: bytes, *, topic: str, channel: str, timestamp: float, limi
         return DeadLetter("", topic, channel, "parked without a label", None, 0, when, when, None, body)
 
 
+_Held = list[tuple[Delivery, DeadLetter]]
+
+
 class DeadLetters:
     """The dead letters of one channel of one topic: `bus.dead_letters("orders_placed", "fulfillment")`."""
 
@@ -201,7 +204,7 @@ class DeadLetters:
         return topic.depth + (parked.depth + parked.in_flight + parked.deferred if parked else 0)
 
     @contextmanager
-    def _hold(self, limit: int) -> Iterator[list[tuple[Delivery, DeadLetter]]]:
+    def _hold(self, limit: int) -> Iterator[_Held]:
         """Hold up to `limit` parked deliveries; what is not finished inside goes back when the block ends."""
         expected = min(limit, self._count())
         if not expected:

@@ -8,10 +8,9 @@ goes wrong here, in a handler or below, leaves a delivery unanswered or finishes
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from contextvars import Context as ContextVars
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from gevent import getcurrent
@@ -19,15 +18,14 @@ from pydantic import ValidationError
 
 from eventbus.answers import AFTER_FAILED_PARKING, Answers, Interrupt, StopInterrupt
 from eventbus.backoff import BackoffState, State
-from eventbus.batches import Batcher
-from eventbus.calls import plain_call, wrapped_call
 from eventbus.codec import Limits, decode
 from eventbus.context import Context
 from eventbus.engines.base import Delivery, Subscription
 from eventbus.envelope import Envelope
 from eventbus.errors import DecodeError
 from eventbus.jobs import Job
-from eventbus.middleware import Outcome, overrides
+from eventbus.middleware import Outcome
+from eventbus.routes import EARLY_TOLERANCE, Route, attempt_number, first_fault
 from eventbus.service import Binding, Service
 from eventbus.workers import Workers
 
@@ -36,23 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("eventbus.dispatch")
 
-_EARLY_TOLERANCE = 0.005  # engines count delays in milliseconds
 _Run = tuple[Sequence[Job], "Route", float]
-
-
-class Route:
-    """One binding at work: its validator, how many of its runs go on, and what waits for a free one."""
-
-    __slots__ = ("batcher", "binding", "call", "known_fields", "running", "validate", "waiting")
-
-    def __init__(self, binding: Binding, call: Callable[[Sequence[Job]], Any]) -> None:
-        self.binding = binding
-        self.validate = binding.event_type.__pydantic_validator__.validate_python
-        self.known_fields = len(binding.event_type.model_fields)
-        self.call = call
-        self.running = 0
-        self.waiting: deque[Job] = deque()
-        self.batcher: Batcher[Job] | None = None
 
 
 class Dispatcher:
@@ -75,7 +57,8 @@ class Dispatcher:
         self._ticker = bus.ticker
         self._answers = Answers(self, topic, bus.middleware)
         bindings = [binding for binding in service.bindings if binding.topic == topic]
-        self._routes = {binding.type_name: self._make_route(binding) for binding in bindings}
+        clock = bus.engine.clock
+        self._routes = {binding.type_name: Route(binding, bus.middleware, clock, self._run_later) for binding in bindings}
         concurrency = sum(binding.concurrency for binding in bindings)
         self._may_exceed = len(bindings) > 1
         self.workers = Workers(self._work, concurrency, self.backoff)
@@ -83,13 +66,6 @@ class Dispatcher:
         self.max_in_flight = service.max_in_flight or max(bus.max_in_flight, 2 * concurrency)
 
     # -- set-up ---------------------------------------------------------------------------------------------------
-
-    def _make_route(self, binding: Binding) -> Route:
-        handlers = [m for m in self.bus.middleware if overrides(m, "handle")]
-        route = Route(binding, plain_call(binding) if not handlers else wrapped_call(binding, handlers))
-        if binding.batch is not None:
-            route.batcher = Batcher(binding.batch, self._engine.clock, lambda jobs: self._run_later(route, jobs))
-        return route
 
     def subscribe(self) -> None:
         """Join the channel; deliveries come from now on."""
@@ -145,21 +121,25 @@ class Dispatcher:
         if envelope.replay_for is not None or envelope.deliver_at is not None or envelope.expires_at is not None:
             if not self._is_due(delivery, envelope):
                 return
-            attempt = self._attempt(delivery, envelope)
+            attempt = attempt_number(delivery, envelope, self._engine.max_delay)
         route = self._routes.get(envelope.type)
         if route is None:
             self._leave_unhandled(delivery, envelope)
             return
         if envelope.depth > self.bus.max_depth:
             self._answers.park(
-                delivery, envelope, f"loop: {envelope.depth} events caused one another; limit {self.bus.max_depth}", None, attempt
+                delivery,
+                envelope,
+                f"loop: {envelope.depth} events caused one another; limit {self.bus.max_depth}",
+                None,
+                attempt,
             )
             return
         data = envelope.data
         try:
             event = route.validate(data, extra="ignore")
         except ValidationError as error:
-            self._answers.park(delivery, envelope, f"invalid: {_first_fault(error)}", None, attempt)
+            self._answers.park(delivery, envelope, f"invalid: {first_fault(error)}", None, attempt)
             return
         if len(data) > route.known_fields:
             self.unknown_fields += 1
@@ -186,19 +166,11 @@ class Dispatcher:
             delivery.finish()
             self._answers.settled(Outcome.EXPIRED, envelope, delivery)
             return False
-        if envelope.deliver_at is not None and envelope.deliver_at - now > _EARLY_TOLERANCE:
+        if envelope.deliver_at is not None and envelope.deliver_at - now > EARLY_TOLERANCE:
             delivery.requeue(min(envelope.deliver_at - now, self._engine.max_delay))
             self._answers.settled(Outcome.EARLY, envelope, delivery)
             return False
         return True
-
-    def _attempt(self, delivery: Delivery, envelope: Envelope) -> int:
-        """Return the number of this attempt; deliveries before `deliverat` do not count."""
-        attempt = delivery.attempts + envelope.prior_attempts
-        if envelope.deliver_at is not None:
-            whole = max(envelope.deliver_at - delivery.timestamp - _EARLY_TOLERANCE, 0.0)
-            attempt -= max(ceil(whole / self._engine.max_delay) - 1, 0)
-        return max(attempt, 1)
 
     def _leave_unhandled(self, delivery: Delivery, envelope: Envelope) -> None:
         if self.service.unhandled == "park":
@@ -344,10 +316,3 @@ class Dispatcher:
         self.workers.close()
         if self.subscription is not None:
             self.subscription.close()
-
-
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(part) for part in fault["loc"]) or "data"
-    more = error.error_count() - 1
-    return f"field {place}: {fault['msg']}" + (f" (and {more} more)" if more else "")

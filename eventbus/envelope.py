@@ -18,10 +18,10 @@ MAX_ATTRIBUTE_LENGTH = 1024
 """Longest text attribute in characters; an id or a type longer than this is an attack or an accident."""
 
 _KNOWN = frozenset(
-    (
-        "specversion id source type time datacontenttype dataversion correlationid causationid traceparent subject "
-        "expirytime deliverat depth replayfor priorattempts data"
-    ).split()
+    {
+        *("specversion", "id", "source", "type", "time", "datacontenttype", "dataversion", "correlationid", "causationid"),
+        *("traceparent", "subject", "expirytime", "deliverat", "depth", "replayfor", "priorattempts", "data"),
+    }
 )
 _write = InstantWriter().write
 

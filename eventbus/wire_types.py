@@ -32,10 +32,10 @@ def _encode_base64(value: bytes) -> str:
 
 def _bytes_schema(inner: dict[str, Any]) -> dict[str, Any]:
     return cast(
-        dict[str, Any],
+        "dict[str, Any]",
         core_schema.no_info_before_validator_function(
             _decode_base64,
-            cast(CoreSchema, inner),
+            cast("CoreSchema", inner),
             serialization=core_schema.plain_serializer_function_ser_schema(
                 _encode_base64, return_schema=core_schema.str_schema(), when_used="json-unless-none"
             ),
@@ -50,7 +50,7 @@ def keep_on_the_wire(schema: CoreSchema, owner: type[BaseModel]) -> CoreSchema:
     Raises:
         EventDefinitionError: when a nested plain BaseModel, whose own rules cannot be changed from here, has such a field.
     """
-    return cast(CoreSchema, _rewrite(schema, owner, f"{owner.__name__}"))
+    return cast("CoreSchema", _rewrite(schema, owner, f"{owner.__name__}"))
 
 
 def _rewrite(node: Any, owner: type[BaseModel], place: str) -> Any:

@@ -1,9 +1,9 @@
 """Workers: the greenlets that run handlers, by the leader and followers scheme.
 
 Theory of operation. All workers of a dispatcher share one queue. The one that runs takes deliveries one after the other,
-without a switch between them. Before it works on one while more wait, it has one idle worker scheduled, unless one is scheduled
-already. So a handler that never blocks costs no switch at all, and one that blocks lets the next worker go on at once.
-Workers are made when they are needed first, up to the concurrency, and stay.
+without a switch between them. Before it works on one while more wait, it has one idle worker scheduled, unless one is
+scheduled already. So a handler that never blocks costs no switch at all, and one that blocks lets the next worker go on
+at once. Workers are made when they are needed first, up to the concurrency, and stay.
 """
 
 from __future__ import annotations
@@ -32,7 +32,19 @@ class Workers:
         gate: holds the queue while the channel backs off, and lets one item through as a test.
     """
 
-    __slots__ = ("_concurrency", "_count", "_gate", "_hub", "_idle", "_is_closed", "_is_waking", "_tested", "_work", "chores", "queue")
+    __slots__ = (
+        "_concurrency",
+        "_count",
+        "_gate",
+        "_hub",
+        "_idle",
+        "_is_closed",
+        "_is_waking",
+        "_tested",
+        "_work",
+        "chores",
+        "queue",
+    )
 
     def __init__(self, work: Callable[[Any], None], concurrency: int, gate: BackoffState) -> None:
         self.queue: deque[Any] = deque()

@@ -21,12 +21,12 @@ class Delivery(Protocol):
     Attributes:
         body: the message's bytes.
         attempts: how often it was delivered, this time included.
-        held_since: the dispatcher's own tick count at which it was received or last touched.
+        held_since: for the dispatcher's use: the monotonic instant at which it was received or last touched.
     """
 
     body: bytes
     attempts: int
-    held_since: int
+    held_since: float
 
     @property
     def timestamp(self) -> float:

@@ -1,8 +1,8 @@
 """One channel of the memory engine: who waits, who holds what, and until when.
 
-A message lies in exactly one place: `ready` (waits for a subscriber), `_deferred` (waits for its time) or in the `held` of one
-subscription (delivered, not answered). Each delivery is an object of its own, so that a late answer to an earlier one finds
-itself answered already and does nothing.
+A message lies in exactly one place: `ready` (waits for a subscriber), `_deferred` (waits for its time) or in the `held` of
+one subscription (delivered, not answered). Each delivery is an object of its own, so that a late answer to an earlier one
+finds itself answered already and does nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class MemoryDelivery:
         self.id = id
         self.body = body
         self.attempts = attempts
-        self.held_since = 0
+        self.held_since = 0.0
         self.holder: MemorySubscription | None = None
         self.deadline = 0.0
         self._accepted = accepted

@@ -12,6 +12,6 @@ The pytest plugin brings the same as the fixture `harness`.
 """
 
 from eventbus.testing.clock import VirtualClock
-from eventbus.testing.harness import Harness, HandlerFailedError, InjectedFailure, NotSettledError
+from eventbus.testing.harness import HandlerFailedError, Harness, InjectedFailure, NotSettledError
 
 __all__ = ["HandlerFailedError", "Harness", "InjectedFailure", "NotSettledError", "VirtualClock"]

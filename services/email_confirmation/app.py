@@ -11,9 +11,7 @@ NAME = "email_confirmation"
 JOBS_CHANNEL = "default"
 
 
-def build(
-    mailbox: Mailbox, *, retry: Retry | None = None, instance: str | None = None
-) -> tuple[Service, Service]:
+def build(mailbox: Mailbox, *, retry: Retry | None = None, instance: str | None = None) -> tuple[Service, Service]:
     """Return a worker of the service: the writer, subscribed to orders, and the sender, which takes jobs in turns."""
     writer = Service(NAME, instance=instance)
     writer.on(OrderPlaced, retry=retry)(write_confirmation)

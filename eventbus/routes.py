@@ -1,0 +1,70 @@
+"""Routes: from the type name of an event to the handler bound to it, and the small decisions on the way there."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from math import ceil
+
+from pydantic import ValidationError
+
+from eventbus.batches import Batcher
+from eventbus.calls import plain_call, wrapped_call
+from eventbus.clock import Clock
+from eventbus.engines.base import Delivery
+from eventbus.envelope import Envelope
+from eventbus.jobs import Job
+from eventbus.middleware import Middleware, overrides
+from eventbus.service import Binding
+
+EARLY_TOLERANCE = 0.005
+"""Seconds before its time at which a delivery counts as due: engines count delays in milliseconds."""
+
+
+class Route:
+    """One binding at work: its validator, how many of its runs go on, and what waits for a free one.
+
+    Args:
+        release: runs a full batch of this route in a worker.
+    """
+
+    __slots__ = ("batcher", "binding", "call", "known_fields", "running", "validate", "waiting")
+
+    def __init__(
+        self,
+        binding: Binding,
+        middleware: Sequence[Middleware],
+        clock: Clock,
+        release: Callable[[Route, Sequence[Job]], None],
+    ) -> None:
+        self.binding = binding
+        self.validate = binding.event_type.__pydantic_validator__.validate_python
+        self.known_fields = len(binding.event_type.model_fields)
+        layers = [each for each in middleware if overrides(each, "handle")]
+        self.call = wrapped_call(binding, layers) if layers else plain_call(binding)
+        self.running = 0
+        self.waiting: deque[Job] = deque()
+        self.batcher: Batcher[Job] | None = None
+        if binding.batch is not None:
+            self.batcher = Batcher(binding.batch, clock, lambda jobs: release(self, jobs))
+
+
+def attempt_number(delivery: Delivery, envelope: Envelope, max_delay: float) -> int:
+    """Return the number of this attempt, from 1.
+
+    Deliveries before `deliverat` do not count: one for each `max_delay` seconds that the engine held the event, but for the
+    last. A copy that took the place of an earlier message goes on counting where that one ended.
+    """
+    attempt = delivery.attempts + envelope.prior_attempts
+    if envelope.deliver_at is not None:
+        held = max(envelope.deliver_at - delivery.timestamp - EARLY_TOLERANCE, 0.0)
+        attempt -= max(ceil(held / max_delay) - 1, 0)
+    return max(attempt, 1)
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first thing wrong with the data, by field and without the value."""
+    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in fault["loc"]) or "data"
+    more = error.error_count() - 1
+    return f"field {place}: {fault['msg']}" + (f" (and {more} more)" if more else "")
