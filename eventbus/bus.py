@@ -37,6 +37,10 @@ from eventbus.settings import BusSettings
 from eventbus.ticker import Ticker
 
 
+_TO_UNWIND = 1.0
+"""Seconds that an interrupted handler has for its `finally` blocks."""
+
+
 @dataclass(frozen=True, slots=True)
 class DrainReport:
     """What a stop found.
@@ -221,10 +225,12 @@ class Bus:
             handled = sum(each.handled for each in dispatchers)
             gevent.joinall(stops)
             returned = sum(each.value or 0 for each in stops)
-            while any(each.running for each in dispatchers) and time.monotonic() < deadline:
-                gevent.sleep(0.005)
+            self._wait_for_handlers(deadline)
             for each in dispatchers:
                 interrupted += each.interrupt()
+            self._wait_for_handlers(time.monotonic() + _TO_UNWIND)
+            for each in dispatchers:
+                each.give_up()
             finished = sum(each.handled for each in dispatchers) - handled
         finally:
             self._is_closed = True
@@ -235,6 +241,10 @@ class Bus:
             self.engine.close()
             self._stopped.set()
         return DrainReport(finished, returned, interrupted, time.monotonic() - began)
+
+    def _wait_for_handlers(self, deadline: float) -> None:
+        while any(each.running for each in self.dispatchers) and time.monotonic() < deadline:
+            gevent.sleep(0.005)
 
     def run(self, *services: Service, grace: float | None = None) -> DrainReport:
         """Start services and block until SIGTERM or SIGINT, then drain; a second signal ends the process at once."""

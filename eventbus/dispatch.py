@@ -14,6 +14,7 @@ from contextvars import Context as ContextVars
 from typing import TYPE_CHECKING, Any
 
 from gevent import getcurrent
+from gevent.hub import get_hub
 from pydantic import ValidationError
 
 from eventbus.answers import AFTER_FAILED_PARKING, Answers, Interrupt, StopInterrupt
@@ -304,12 +305,21 @@ class Dispatcher:
         return len(returned)
 
     def interrupt(self) -> int:
-        """Throw the handlers that still run out; return how many deliveries went back."""
-        count = 0
-        for greenlet, (jobs, _, _) in list(self.running.items()):
-            count += len(jobs)
+        """Throw the handlers that still run out; return how many deliveries that concerns. They go back soon after."""
+        loop = get_hub().loop
+        for greenlet, run in self.running.items():
+            loop.run_callback(self._throw_out, greenlet, run)
+        return sum(len(jobs) for jobs, _, _ in self.running.values())
+
+    def _throw_out(self, greenlet: Any, run: _Run) -> None:
+        if self.running.get(greenlet) is run:  # it may have ended meanwhile, and the greenlet be at another delivery
             greenlet.throw(StopInterrupt())
-        return count
+
+    def give_up(self) -> None:
+        """Give back what handlers hold that do not even end when they are thrown out; their late answers are ignored."""
+        for jobs, _, _ in self.running.values():
+            for job in jobs:
+                job.delivery.requeue()
 
     def close(self) -> None:
         """End workers and subscription."""

@@ -1,0 +1,331 @@
+"""What becomes of a delivery whose handler does not simply return."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import gevent
+import pytest
+
+from eventbus import Backoff, Batch, Outcome, Reject, Retry, RetryLater, Service
+from eventbus.backoff import State
+from tests.conformance.kit import Seen, listener, numbered, publish_numbers
+from tests.conformance.worlds import World, unique
+from tests.waiting import eventually, stays
+
+AT_ONCE = Retry(first=0.0, ceiling=0.0)
+
+
+class Boom(Exception):
+    pass
+
+
+def fail_until(attempt: int, error: type[BaseException] = Boom):  # type: ignore[no-untyped-def]
+    def act(event: object, context: object) -> None:
+        if context.attempt < attempt:  # type: ignore[attr-defined]
+            raise error("not yet")
+
+    return act
+
+
+def test_a_failed_delivery_comes_again_until_it_succeeds(world: World) -> None:
+    kind, seen = numbered(), Seen()
+    with world.bus() as bus:
+        bus.start(listener(kind, seen, act=fail_until(3), retry=AT_ONCE))
+        bus.publish(kind(number=7))
+        eventually(lambda: seen.attempts == [1, 2, 3])
+        stays(lambda: len(seen) == 3, 0.2)
+
+
+def test_delays_grow_up_to_the_ceiling(world: World) -> None:
+    kind, seen = numbered(), Seen()
+    policy = Retry(first=0.2, factor=2.0, ceiling=0.4, jitter=False)
+    with world.bus() as bus:
+        bus.start(listener(kind, seen, act=fail_until(4), retry=policy))
+        bus.publish(kind(number=1))
+        eventually(lambda: len(seen) == 4)
+    gaps = [after - before for before, after in zip(seen.times, seen.times[1:], strict=False)]
+    for gap, wanted in zip(gaps, (0.2, 0.4, 0.4), strict=True):
+        assert wanted - 0.02 <= gap < wanted + 1.0, gaps
+
+
+def test_used_up_attempts_end_as_a_dead_letter_with_everything_known(world: World) -> None:
+    kind, seen = numbered(), Seen()
+    service = listener(kind, seen, act=fail_until(99), retry=Retry(attempts=3, first=0.0, ceiling=0.0))
+    with world.bus() as bus:
+        bus.start(service)
+        event = kind(number=5)
+        before = time.time()
+        identifier = bus.publish(event)
+        letters = bus.dead_letters(kind, service)
+        eventually(lambda: letters.list())
+        (letter,) = letters.list()
+        assert seen.attempts == [1, 2, 3]
+        assert (letter.id, letter.event_type, letter.attempts) == (identifier, "Numbered", 3)
+        assert letter.reason == "attempts used up: 3"
+        assert letter.error == "Boom: not yet"
+        assert before - 2 <= letter.first.timestamp() <= letter.last.timestamp() <= time.time() + 2
+        assert letter.envelope().data == {"number": 5, "text": ""}
+
+
+def test_reject_parks_at_the_first_attempt(world: World) -> None:
+    kind, seen = numbered(), Seen()
+
+    def act(event: object, context: object) -> None:
+        raise Reject("unknown SKU")
+
+    service = listener(kind, seen, act=act)
+    with world.bus() as bus:
+        bus.start(service)
+        bus.publish(kind(number=1))
+        letters = bus.dead_letters(kind, service)
+        eventually(lambda: letters.list())
+        assert letters.list()[0].reason == "rejected: unknown SKU"
+        assert seen.attempts == [1]
+
+
+def test_rules_for_exceptions_decide_between_retry_and_reject(world: World) -> None:
+    kind, seen = numbered(), Seen()
+
+    def act(event: object, context: object) -> None:
+        raise (KeyError if event.number == 1 else Boom)("x")  # type: ignore[attr-defined]
+
+    service = listener(kind, seen, act=act, retry=Retry(attempts=2, first=0.0, ceiling=0.0, reject=(LookupError,)))
+    with world.bus() as bus:
+        bus.start(service)
+        publish_numbers(bus, kind, [1, 2])
+        letters = bus.dead_letters(kind, service)
+        eventually(lambda: len(letters.list()) == 2)
+        assert sorted(seen.numbers) == [1, 2, 2]
+
+
+def test_retry_later_comes_again_after_its_time_and_counts(world: World) -> None:
+    kind, seen = numbered(), Seen()
+
+    def act(event: object, context: object) -> None:
+        if context.attempt == 1:  # type: ignore[attr-defined]
+            raise RetryLater(after=0.3)
+
+    with world.bus() as bus:
+        bus.start(listener(kind, seen, act=act))
+        bus.publish(kind(number=1))
+        eventually(lambda: seen.attempts == [1, 2])
+        assert seen.times[1] - seen.times[0] >= 0.28
+        assert bus.dispatchers[0].counts[Outcome.POSTPONED] == 1
+
+
+def test_retry_later_beyond_the_engines_limit_keeps_its_time_and_its_attempts(world: World) -> None:
+    kind, seen, other = numbered(), Seen(), Seen()
+
+    def act(event: object, context: object) -> None:
+        if context.attempt == 1:  # type: ignore[attr-defined]
+            raise RetryLater(after=1.2)
+
+    with world.bus(max_delay=0.5) as bus:
+        bus.start(listener(kind, seen, act=act), listener(kind, other))
+        bus.publish(kind(number=1))
+        eventually(lambda: seen.attempts == [1, 2])
+        assert 1.15 <= seen.times[1] - seen.times[0] < 3
+        assert len(other) == 1, "another channel handled what was postponed for one"
+
+
+@pytest.mark.parametrize("body", [b"\x00garbage", b"{", b"\x80", b"plain text"])
+def test_bytes_that_are_no_event_are_parked_unchanged(world: World, body: bytes) -> None:
+    kind, seen = numbered(), Seen()
+    service = listener(kind, seen)
+    with world.bus() as bus:
+        bus.start(service)
+        topic = service.topics[0]
+        bus.engine.publish(topic, body, delay=0.0, timeout=5.0)
+        bus.publish(kind(number=1))
+        letters = bus.dead_letters(kind, service)
+        eventually(lambda: letters.list())
+        (letter,) = letters.list()
+        assert letter.body == body
+        assert letter.attempts == 1
+        assert letter.reason.startswith("not decodable: ")
+        eventually(lambda: seen.numbers == [1])
+
+
+def test_data_that_do_not_fit_are_parked_and_name_the_field(world: World) -> None:
+    topic, seen = unique(), Seen()
+    kind = numbered(topic)
+    service = listener(kind, seen)
+
+    from eventbus import Event
+
+    class Other(Event, topic=topic, name="Numbered"):
+        number: str
+
+    with world.bus() as bus:
+        bus.start(service)
+        bus.publish(Other(number="seven"))
+        letters = bus.dead_letters(kind, service)
+        eventually(lambda: letters.list())
+        assert letters.list()[0].reason.startswith("invalid: field number")
+        assert not seen.numbers
+
+
+@pytest.mark.parametrize("error", [gevent.GreenletExit, SystemExit, KeyboardInterrupt])
+def test_a_handler_that_raises_no_exception_but_worse_loses_nothing(world: World, error: type[BaseException]) -> None:
+    kind, seen = numbered(), Seen()
+    with world.bus() as bus:
+        bus.start(listener(kind, seen, act=fail_until(2, error), retry=AT_ONCE, concurrency=1))
+        publish_numbers(bus, kind, [1, 2])
+        eventually(lambda: sorted(seen.numbers) == [1, 1, 2, 2])
+
+
+def test_a_slow_handler_is_touched_and_not_delivered_twice(world: World) -> None:
+    kind, seen, done = numbered(), Seen(), []
+
+    def act(event: object, context: object) -> None:
+        gevent.sleep(2.6)
+        done.append(event)
+
+    with world.bus(message_timeout=1.0) as bus:
+        bus.start(listener(kind, seen, act=act, timeout=10.0))
+        bus.publish(kind(number=1))
+        eventually(lambda: done)
+        stays(lambda: len(seen) == 1, 0.5)
+
+
+def test_a_handler_beyond_its_time_limit_is_interrupted_and_counts_as_failed(world: World) -> None:
+    kind, seen, interrupted = numbered(), Seen(), []
+
+    def act(event: object, context: object) -> None:
+        if context.attempt == 1:  # type: ignore[attr-defined]
+            try:
+                gevent.sleep(30)
+            except BaseException:
+                interrupted.append(sys.exc_info()[0])
+                raise
+
+    with world.bus() as bus:
+        bus.start(listener(kind, seen, act=act, timeout=0.2, retry=AT_ONCE))
+        bus.publish(kind(number=1))
+        eventually(lambda: seen.attempts == [1, 2])
+        assert len(interrupted) == 1
+        assert 0.15 <= seen.times[1] - seen.times[0] < 2
+
+
+def test_a_channel_whose_handlers_keep_failing_backs_off_and_recovers(world: World) -> None:
+    kind, seen = numbered(), Seen()
+    broken = [True]
+
+    def act(event: object, context: object) -> None:
+        if broken[0]:
+            raise Boom("the database is down")
+
+    service = listener(
+        kind,
+        seen,
+        act=act,
+        retry=Retry(attempts=60, first=0.0, ceiling=0.0),
+        backoff=Backoff(after=5, first=0.3, ceiling=0.6),
+    )
+    with world.bus() as bus:
+        bus.start(service)
+        publish_numbers(bus, kind, range(20))
+        dispatcher = bus.dispatchers[0]
+        eventually(lambda: dispatcher.backoff.state is not State.CLOSED)
+        count = len(seen)
+        gevent.sleep(1.0)
+        assert len(seen) - count <= 6, "the broken dependency is hammered"
+        broken[0] = False
+        eventually(lambda: dispatcher.backoff.state is State.CLOSED)
+        eventually(lambda: set(seen.numbers) == set(range(20)))
+        eventually(lambda: dispatcher.handled == 20)
+
+
+def test_one_bad_event_does_not_slow_its_channel(world: World) -> None:
+    kind, seen = numbered(), Seen()
+
+    def act(event: object, context: object) -> None:
+        if event.number == 0:  # type: ignore[attr-defined]
+            raise Boom("always")
+
+    service = listener(kind, seen, act=act, retry=Retry(attempts=6, first=0.0, ceiling=0.0))
+    with world.bus() as bus:
+        bus.start(service)
+        publish_numbers(bus, kind, range(200))
+        eventually(lambda: bus.dispatchers[0].handled == 199, timeout=5)
+        eventually(lambda: len(bus.dead_letters(kind, service).list()) == 1)
+
+
+def test_a_batch_comes_full_or_after_its_wait(world: World) -> None:
+    kind, sizes = numbered(), []
+    service = Service(unique("s"))
+
+    @service.on(kind, batch=Batch(size=10, wait=0.2))
+    def handle(events: list[kind]) -> None:  # type: ignore[valid-type]
+        sizes.append(len(events))
+
+    with world.bus() as bus:
+        bus.start(service)
+        publish_numbers(bus, kind, range(25))
+        eventually(lambda: sum(sizes) == 25)
+        assert max(sizes) == 10
+
+
+def test_one_bad_event_does_not_take_its_batch_with_it(world: World) -> None:
+    kind, good = numbered(), []
+    service = Service(unique("s"))
+
+    @service.on(kind, batch=Batch(size=10, wait=0.1), retry=Retry(attempts=3, first=0.0, ceiling=0.0))
+    def handle(events: list[kind]) -> None:  # type: ignore[valid-type]
+        if any(event.number == 3 for event in events):
+            raise Boom("three")
+        good.extend(event.number for event in events)
+
+    with world.bus() as bus:
+        bus.start(service)
+        publish_numbers(bus, kind, range(10))
+        letters = bus.dead_letters(kind, service)
+        eventually(lambda: letters.list())
+        eventually(lambda: sorted(good) == [number for number in range(10) if number != 3])
+        assert [letter.envelope().data["number"] for letter in letters.list()] == [3]
+
+
+def test_a_replay_reaches_its_channel_alone(world: World) -> None:
+    kind, seen, other = numbered(), Seen(), Seen()
+    broken = [True]
+
+    def act(event: object, context: object) -> None:
+        if broken[0]:
+            raise Reject("broken")
+
+    service = listener(kind, seen, act=act)
+    with world.bus() as bus:
+        bus.start(service, listener(kind, other))
+        publish_numbers(bus, kind, range(5))
+        letters = bus.dead_letters(kind, service)
+        eventually(lambda: len(letters.list()) == 5)
+        broken[0] = False
+        chosen = [letter.id for letter in letters.list() if letter.envelope().data["number"] < 2]
+        assert letters.replay(chosen) == 2
+        eventually(lambda: bus.dispatchers[0].handled == 2)
+        assert letters.replay() == 3
+        eventually(lambda: bus.dispatchers[0].handled == 5)
+        assert letters.list() == []
+        stays(lambda: len(other) == 5, 0.2)
+
+
+def test_listing_leaves_dead_letters_where_they_are_and_discard_removes_them(world: World) -> None:
+    kind = numbered()
+
+    def act(event: object, context: object) -> None:
+        raise Reject("never")
+
+    service = listener(kind, Seen(), act=act)
+    with world.bus() as bus:
+        bus.start(service)
+        publish_numbers(bus, kind, range(4))
+        letters = bus.dead_letters(kind, service)
+        eventually(lambda: len(letters.list()) == 4)
+        assert len(letters.list(limit=2)) == 2
+        first = letters.list()[0].id
+        assert letters.discard([first]) == 1
+        assert first not in [letter.id for letter in letters.list()]
+        assert letters.discard() == 3
+        assert letters.list() == []

@@ -1,0 +1,95 @@
+"""Worlds: each engine as the suite sees it, and the features in which engines may differ.
+
+A world lives as long as the test session; tests keep apart by topics of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Protocol
+from uuid import uuid4
+
+from eventbus import Bus, Middleware
+from eventbus.engines.memory import MemoryEngine, MemoryOptions
+from eventbus.settings import BusSettings
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an engine has beyond the promises.
+
+    Attributes:
+        bounded_depth: publish can be made to block or raise when a channel is full.
+    """
+
+    bounded_depth: bool
+
+
+class World(Protocol):
+    """A broker and the means to reach it."""
+
+    name: str
+    features: Features
+
+    def bus(self, *, max_delay: float | None = None, middleware: tuple[Middleware, ...] = (), **settings: Any) -> Bus:
+        """Return a new bus on this world's broker."""
+        ...
+
+    def close(self) -> None: ...
+
+
+_numbers = count(1)
+
+
+def unique(prefix: str = "t") -> str:
+    """Return a name that no other test uses."""
+    return f"{prefix}{next(_numbers)}_{uuid4().hex[:6]}"
+
+
+def make_settings(settings: dict[str, Any]) -> BusSettings:
+    return BusSettings(**{"message_timeout": 10.0, "source": "suite", **settings})
+
+
+class _Borrowed:
+    """A shared memory engine as one bus sees it: closing ends that bus's subscriptions alone."""
+
+    def __init__(self, engine: MemoryEngine, max_delay: float | None) -> None:
+        self._engine = engine
+        self._subscriptions: list[Any] = []
+        self.max_delay = max_delay or engine.max_delay
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def subscribe(self, *args: Any, **options: Any) -> Any:
+        subscription = self._engine.subscribe(*args, **options)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def close(self) -> None:
+        for subscription in self._subscriptions:
+            subscription.close()
+
+
+class MemoryWorld:
+    name = "memory"
+    features = Features(bounded_depth=True)
+
+    def __init__(self) -> None:
+        self._engine = MemoryEngine(MemoryOptions())
+
+    def bus(self, *, max_delay: float | None = None, middleware: tuple[Middleware, ...] = (), **settings: Any) -> Bus:
+        borrowed: Any = _Borrowed(self._engine, max_delay)
+        codec = settings.pop("codec", None)
+        return Bus(engine=borrowed, middleware=middleware, settings=make_settings(settings), codec=codec)
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self._engine.close()
+
+
+WORLDS: dict[str, Callable[[], World]] = {"memory": MemoryWorld}
+"""The table of engines: every test of the suite runs on each."""
