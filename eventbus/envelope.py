@@ -162,15 +162,23 @@ def read_attributes(wire: Mapping[str, Any]) -> Envelope:
     ):
         _refuse(wire)
     envelope = Envelope(identifier, source, kind, time, get("data"), correlation_id=correlation, causation_id=causation)
-    version = get("dataversion", 1)
-    if type(version) is not int or version < 1:
-        raise DecodeError("attribute dataversion is no whole number of 1 or more")
-    envelope.version = version
-    # 10 attributes are always there; more, or an unprintable one, is looked at one by one
-    if len(wire) > (9 if causation is None else 10) or not (identifier + source + kind + time).isprintable():
+    version = get("dataversion")
+    is_plain = (
+        len(wire) == (9 if causation is None else 10)
+        and version is not None
+        and correlation is not None
+        and time
+        and "datacontenttype" in wire
+        and "data" in wire
+        and len(identifier) + len(source) + len(kind) <= MAX_ATTRIBUTE_LENGTH
+        and (identifier + source + kind + time + correlation).isprintable()
+    )
+    if version is not None:
+        if type(version) is not int or version < 1:
+            raise DecodeError("attribute dataversion is no whole number of 1 or more")
+        envelope.version = version
+    if not is_plain:  # something beyond the nine attributes that are always there, or missing, or odd
         _read_optional(envelope, wire)
-    elif len(identifier) + len(source) + len(kind) > MAX_ATTRIBUTE_LENGTH:
-        _refuse(wire)
     return envelope
 
 

@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema
 from eventbus.errors import EventDefinitionError
 from eventbus.identity import new_id
 from eventbus.names import check_name
-from eventbus.wire_types import keep_on_the_wire
+from eventbus.wire_types import check_nested, keep_on_the_wire
 
 _ID = "__event_id__"
 
@@ -34,12 +34,11 @@ class EventInfo:
 class Value(BaseModel):
     """A frozen part of an event, such as an order's line: nested in events, never published itself."""
 
-    __keeps_on_the_wire__: ClassVar[bool] = True
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return keep_on_the_wire(handler(source), cls)
+        return keep_on_the_wire(handler(source))
 
 
 class Event(BaseModel):
@@ -55,7 +54,6 @@ class Event(BaseModel):
         pydantic.ValidationError: when it is constructed with a wrong value; names the field.
     """
 
-    __keeps_on_the_wire__: ClassVar[bool] = True
     __event_info__: ClassVar[EventInfo] = EventInfo(topic=None, name="Event", version=1)
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
@@ -78,11 +76,13 @@ class Event(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Take the class keywords, which pydantic hands on here too."""
+        """Take the class keywords, which pydantic hands on here too, and check what the event is made of."""
+        if cls.__pydantic_complete__:
+            check_nested(cls)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return keep_on_the_wire(handler(source), cls)
+        return keep_on_the_wire(handler(source))
 
     def __copy__(self) -> Self:
         copied = super().__copy__()

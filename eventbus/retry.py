@@ -55,9 +55,12 @@ class Retry:
 
     def longest_delay(self, attempt: int) -> float:
         """Return the longest delay in seconds after attempt number `attempt` (1 for the first)."""
-        # the exponent is capped before the power is taken: 2.0 ** 1100 is an OverflowError
-        growth = self.factor ** min(attempt - 1, 64)
-        return min(self.first * growth, self.ceiling)
+        if not self.first:
+            return 0.0
+        try:
+            return min(self.first * self.factor ** (attempt - 1), self.ceiling)
+        except OverflowError:  # 2.0 ** 1100
+            return self.ceiling
 
     def delay(self, attempt: int, *, draw: Callable[[], float] = random.random) -> float:
         """Return the delay in seconds after attempt number `attempt`; `draw` returns a number in [0, 1)."""

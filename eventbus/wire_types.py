@@ -44,49 +44,56 @@ def _bytes_schema(inner: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def keep_on_the_wire(schema: CoreSchema, owner: type[BaseModel]) -> CoreSchema:
-    """Return `schema` with aware datetimes and base64 bytes for the fields of `owner`.
-
-    Raises:
-        EventDefinitionError: when a nested plain BaseModel, whose own rules cannot be changed from here, has such a field.
-    """
-    return cast("CoreSchema", _rewrite(schema, owner, f"{owner.__name__}"))
+def keep_on_the_wire(schema: CoreSchema) -> CoreSchema:
+    """Return `schema` with aware datetimes and base64 bytes wherever it does not refer to another class."""
+    return cast(CoreSchema, _rewrite(schema))
 
 
-def _rewrite(node: Any, owner: type[BaseModel], place: str) -> Any:
+def _rewrite(node: Any) -> Any:
     if isinstance(node, list):
-        return [_rewrite(item, owner, place) for item in node]
+        return [_rewrite(item) for item in node]
     if isinstance(node, tuple):
-        return tuple(_rewrite(item, owner, place) for item in node)
+        return tuple(_rewrite(item) for item in node)
     if not isinstance(node, dict):
         return node
     kind = node.get("type")
-    if kind == "model" and node.get("cls") is not owner:
-        nested = node["cls"]
-        if not getattr(nested, "__keeps_on_the_wire__", False):
-            _refuse_unsafe(node, nested)
-        return node
     if kind == "datetime":
         return {**node, "tz_constraint": "aware"}
     if kind == "bytes":
         return _bytes_schema(node)
-    if kind == "function-before" and node["function"].get("function") is _decode_base64:
+    if _is_base64(node):
         return node
-    return {key: value if key in ("metadata", "default") else _rewrite(value, owner, place) for key, value in node.items()}
+    return {key: value if key in _NO_SCHEMA else _rewrite(value) for key, value in node.items()}
 
 
-def _refuse_unsafe(node: Any, nested: type[BaseModel]) -> None:
+def check_nested(owner: type[BaseModel]) -> None:
+    """Look through all that `owner` is made of, other classes included, whose own rules cannot be changed from here.
+
+    Raises:
+        EventDefinitionError: when one would lose a datetime's zone or a byte on the wire.
+    """
+    _check(owner.__pydantic_core_schema__, owner.__name__)
+
+
+def _check(node: Any, name: str) -> None:
     if isinstance(node, list | tuple):
         for item in node:
-            _refuse_unsafe(item, nested)
-    elif isinstance(node, dict):
+            _check(item, name)
+    elif isinstance(node, dict) and not _is_base64(node):
         kind = node.get("type")
-        unsafe = kind == "bytes" or (kind == "datetime" and node.get("tz_constraint") is None)
-        if unsafe:
+        if "cls" in node:
+            name = node["cls"].__name__
+        if kind == "bytes" or (kind == "datetime" and node.get("tz_constraint") is None):
             raise EventDefinitionError(
-                f"{nested.__name__} has a {kind} field and is a plain BaseModel, which would not keep it on the wire; "
-                f"derive {nested.__name__} from eventbus.Value"
+                f"{name} has a {kind} field that would not survive the wire; derive {name} from eventbus.Value"
             )
         for key, value in node.items():
-            if key not in ("metadata", "default"):
-                _refuse_unsafe(value, nested)
+            if key not in _NO_SCHEMA:
+                _check(value, name)
+
+
+def _is_base64(node: dict[str, Any]) -> bool:
+    return node.get("type") == "function-before" and node["function"].get("function") is _decode_base64
+
+
+_NO_SCHEMA = ("metadata", "default")

@@ -1,0 +1,259 @@
+"""Codecs: round trips of anything that can be written, and DecodeError for anything that cannot be read."""
+
+from __future__ import annotations
+
+import json
+import resource
+import struct
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgpack
+import pytest
+from cloudevents.core.formats.json import JSONFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventbus import DecodeError, EncodeError, Event, Value
+from eventbus.codec import JsonCodec, Limits, MsgpackCodec, decode, dump
+from eventbus.envelope import Envelope
+
+CODECS = [MsgpackCodec(), JsonCodec()]
+ENVELOPE: dict[str, Any] = {
+    "specversion": "1.0",
+    "id": "0190c5a0-0000-7000-8000-000000000001",
+    "source": "orders",
+    "type": "OrderPlaced",
+    "time": "2026-01-31T12:00:00.000000Z",
+    "data": {"a": 1},
+}
+
+text = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp", "Cf", "Co", "Cn", "Zs")), min_size=1, max_size=20)
+numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+trees = st.recursive(
+    st.none() | st.booleans() | numbers | st.text(st.characters(exclude_categories=("Cs",)), max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+    max_leaves=30,
+)
+
+
+def envelope(**changes: Any) -> Envelope:
+    return decode(msgpack.packb({**ENVELOPE, **changes}))
+
+
+class Inner(Value):
+    raw: bytes
+    at: datetime
+    amount: Decimal
+
+
+class Sample(Event, topic="sample"):
+    id_: UUID
+    flag: bool
+    count: int
+    ratio: float
+    text: str
+    maybe: str | None
+    raw: bytes
+    at: datetime
+    amount: Decimal
+    inner: tuple[Inner, ...]
+    lookup: dict[str, int]
+
+
+aware = st.datetimes(timezones=st.just(UTC))
+amounts = st.decimals(allow_nan=False, allow_infinity=False, places=2)
+inners = st.builds(Inner, raw=st.binary(max_size=50), at=aware, amount=amounts)
+words = st.text(st.characters(exclude_categories=("Cs",)), max_size=50)
+samples = st.builds(
+    Sample,
+    id_=st.uuids(),
+    count=st.integers(-(2**63), 2**63 - 1),
+    ratio=st.floats(allow_nan=False, allow_infinity=False),
+    text=words,
+    maybe=st.none() | words,
+    raw=st.binary(max_size=50),
+    at=aware,
+    amount=amounts,
+    inner=st.lists(inners, max_size=5).map(tuple),
+    lookup=st.dictionaries(words, st.integers(-(2**63), 2**63 - 1), max_size=5),
+)
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
+@given(event=samples)
+@settings(max_examples=200, deadline=None)
+def test_any_event_survives_the_trip(codec: Any, event: Sample) -> None:
+    body = codec.encode(Envelope("id", "source", "Sample", "2026-01-01T00:00:00Z", dump(event)))
+    assert Sample.__pydantic_validator__.validate_python(decode(body).data, extra="ignore") == event
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
+@given(data=trees, name=text, depth=st.integers(0, 1000), due=st.floats(0, 4e9), extension=trees)
+@settings(max_examples=200, deadline=None)
+def test_any_envelope_survives_the_trip(codec: Any, data: Any, name: str, depth: int, due: float, extension: Any) -> None:
+    sent = Envelope(name, name, name, "2026-01-01T00:00:00Z", data, depth=depth, deliver_at=due, causation_id=name)
+    sent.extensions = {"zzz": extension}
+    read = decode(codec.encode(sent))
+    for attribute in ("id", "source", "type", "time", "data", "depth", "causation_id", "correlation_id", "extensions"):
+        assert getattr(read, attribute) == getattr(sent, attribute)
+    assert read.deliver_at == pytest.approx(due, abs=1e-5)
+
+
+@given(body=st.binary(max_size=400))
+@settings(max_examples=1000, deadline=None)
+def test_no_bytes_raise_anything_but_a_decode_error(body: bytes) -> None:
+    try:
+        decode(body)
+    except DecodeError as error:
+        assert error.body == body
+
+
+@given(data=st.data())
+@settings(max_examples=500, deadline=None)
+def test_no_damaged_envelope_raises_anything_but_a_decode_error(data: Any) -> None:
+    whole = data.draw(st.sampled_from([msgpack.packb(ENVELOPE), json.dumps(ENVELOPE).encode()]))
+    at = data.draw(st.integers(0, len(whole) - 1))
+    damaged = whole[:at] + data.draw(st.binary(max_size=8)) + whole[at + data.draw(st.integers(0, 8)) :]
+    try:
+        decode(damaged)
+    except DecodeError:
+        pass
+
+
+def nested(depth: int) -> Any:
+    tree: Any = 1
+    for _ in range(depth):
+        tree = [tree]
+    return tree
+
+
+BAD = {
+    "nothing": b"",
+    "neither codec": b"hello",
+    "a list": msgpack.packb([1]),
+    "trailing bytes": msgpack.packb(ENVELOPE) + b"\x00",
+    "never used byte": b"\x81\xa1a\xc1",
+    "bad UTF-8": msgpack.packb({**ENVELOPE, "id": b"\xff\xfe"}, use_bin_type=False),
+    "too deep": msgpack.packb({**ENVELOPE, "data": nested(33)}),
+    "much too deep": b"\x81\xa1a" + b"\x91" * 5000 + b"\xc0",
+    "claims two thousand million items": b"\x81\xa1a\xdd\x7f\xff\xff\xff",
+    "the same key twice": b"\x82\xa1a\x01\xa1a\x02",
+    "the same key twice, nested": msgpack.packb(ENVELOPE).replace(b"\x81\xa1a\x01", b"\x82\xa1a\x01\xa1a\x02"),
+    "a number as key": msgpack.packb({**ENVELOPE, "data": {1: 2}}),
+    "bytes as key": msgpack.packb({**ENVELOPE, "data": {b"k": 2}}),
+    "an extension type": msgpack.packb({**ENVELOPE, "data": msgpack.ExtType(5, b"x")}),
+    "a timestamp": msgpack.packb({**ENVELOPE, "data": msgpack.Timestamp(1, 2)}),
+    "NaN": msgpack.packb({**ENVELOPE, "data": float("nan")}),
+    "infinity in 32 bits": msgpack.packb({**ENVELOPE, "data": 0})[:-1] + b"\xca" + struct.pack(">f", float("inf")),
+    "JSON NaN": b'{"specversion": NaN}',
+    "JSON infinity by size": json.dumps({**ENVELOPE, "data": 1}).replace('"data": 1', '"data": 1e999').encode(),
+    "JSON key twice": b'{"id": 1, "id": 2}',
+    "JSON too deep": json.dumps({**ENVELOPE, "data": nested(40)}).encode(),
+    "JSON much too deep": b'{"a":' + b"[" * 60000,
+    "JSON cut off": json.dumps(ENVELOPE).encode()[:-3],
+    "JSON trailing": json.dumps(ENVELOPE).encode() + b"x",
+    "other spec version": msgpack.packb({**ENVELOPE, "specversion": "0.3"}),
+    "no id": msgpack.packb({**ENVELOPE, "id": ""}),
+    "id is a number": msgpack.packb({**ENVELOPE, "id": 5}),
+    "line break in the type": msgpack.packb({**ENVELOPE, "type": "a\nb"}),
+    "endless id": msgpack.packb({**ENVELOPE, "id": "x" * 5000}),
+    "negative depth": msgpack.packb({**ENVELOPE, "causationid": "x", "depth": -1}),
+    "bad version": msgpack.packb({**ENVELOPE, "dataversion": 0}),
+    "naive delivery time": msgpack.packb({**ENVELOPE, "deliverat": "2026-01-01T00:00:00", "subject": "x", "depth": 0, "z": 1}),
+    "no time at all": msgpack.packb({**ENVELOPE, "deliverat": "soon", "subject": "x", "depth": 0, "z": 1}),
+}
+
+
+@pytest.mark.parametrize("body", BAD.values(), ids=BAD.keys())
+def test_bad_bytes_are_refused_with_a_reason(body: bytes) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(body)
+    assert caught.value.reason
+    assert caught.value.body == body
+
+
+def test_a_body_above_the_limit_is_refused_unread() -> None:
+    with pytest.raises(DecodeError, match="the limit is 100"):
+        decode(msgpack.packb({**ENVELOPE, "data": "x" * 100}), Limits(max_bytes=100))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x80" * 900_000, b"\x90" * 900_000, b"\xdd\x00\x0f\xff\xff" * 900, b"\xdf\x00\x0f\xff\xff" * 900 + b"\x00" * 900_000],
+    ids=["empty maps", "empty lists", "nested claims", "nested map claims"],
+)
+def test_no_bytes_take_memory_beyond_a_small_multiple(data: bytes) -> None:
+    body = b"\x81\xa1a\xdd" + struct.pack(">I", len(data)) + data
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DecodeError):
+        decode(body)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    assert grown < 40 * 1024 * 1024
+
+
+def test_large_but_honest_events_are_read() -> None:
+    lines = [{"sku": f"SKU-{number}", "quantity": number, "price": "1.00"} for number in range(8000)]
+    assert envelope(data={"lines": lines}).data["lines"] == lines
+
+
+def test_longer_forms_of_other_writers_are_read() -> None:
+    long_form = b"\xde\x00\x06" + b"".join(
+        msgpack.packb(key)[:1].replace(b"", b"", 0) + msgpack.packb(key)[1:] + msgpack.packb(value)
+        for key, value in ENVELOPE.items()
+    )
+    assert decode(long_form).data == {"a": 1}
+
+
+def test_values_that_no_wire_carries_are_refused_with_the_events_name() -> None:
+    with pytest.raises(EncodeError, match="OrderPlaced: a value cannot be written"):
+        MsgpackCodec().encode(envelope(data={}).__class__("i", "s", "OrderPlaced", "t", 2**70))
+    with pytest.raises(EncodeError, match="OrderPlaced"):
+        JsonCodec().encode(Envelope("i", "s", "OrderPlaced", "t", float("nan")))
+
+    class Odd(Event, topic="odd"):
+        thing: object
+
+    with pytest.raises(EncodeError, match="Odd"):
+        dump(Odd(thing=object()))
+
+
+def test_unknown_attributes_are_kept() -> None:
+    read = envelope(tenant="blue", causationid="c", depth=1)
+    assert read.extensions == {"tenant": "blue"}
+    assert decode(MsgpackCodec().encode(read)).extensions == {"tenant": "blue"}
+
+
+def test_the_json_form_is_read_by_the_cloudevents_sdk() -> None:
+    body = JsonCodec().encode(Envelope("id-1", "orders", "OrderPlaced", "2026-01-31T12:00:00Z", {"a": 1}))
+    from cloudevents.core.v1.event import CloudEvent
+
+    event = JSONFormat().read(CloudEvent, body)
+    assert (event.get_id(), event.get_source(), event.get_type()) == ("id-1", "orders", "OrderPlaced")
+    assert event.get_data() == {"a": 1}
+
+
+def test_the_json_form_of_the_cloudevents_sdk_is_read() -> None:
+    from cloudevents.core.v1.event import CloudEvent
+
+    event = CloudEvent(
+        {"id": "id-2", "source": "shop", "type": "OrderPlaced", "specversion": "1.0", "time": datetime.now(UTC)}, {"a": 2}
+    )
+    read = decode(JSONFormat().write(event))
+    assert (read.id, read.source, read.data) == ("id-2", "shop", {"a": 2})
+
+
+GOLDEN = bytes.fromhex(
+    "89ab7370656376657273696f6ea3312e30a26964a4"
+    "69642d31a6736f75726365a66f7264657273a474797065ab4f72646572506c61636564a474696d65b4"
+    "323032362d30312d33315431323a30303a30305aaf64617461636f6e74656e7474797065b3"
+    "6170706c69636174696f6e2f6d73677061636bab6461746176657273696f6e01ad636f7272656c6174696f6e6964a4"
+    "69642d31a46461746181a16101"
+)
+
+
+def test_the_bytes_of_the_first_version_stay_what_they_are() -> None:
+    assert MsgpackCodec().encode(Envelope("id-1", "orders", "OrderPlaced", "2026-01-31T12:00:00Z", {"a": 1})) == GOLDEN
+    assert decode(GOLDEN).data == {"a": 1}
