@@ -36,7 +36,6 @@ from eventbus.service import Service
 from eventbus.settings import BusSettings
 from eventbus.ticker import Ticker
 
-
 _TO_UNWIND = 1.0
 """Seconds that an interrupted handler has for its `finally` blocks."""
 

@@ -46,7 +46,7 @@ def _bytes_schema(inner: dict[str, Any]) -> dict[str, Any]:
 
 def keep_on_the_wire(schema: CoreSchema) -> CoreSchema:
     """Return `schema` with aware datetimes and base64 bytes wherever it does not refer to another class."""
-    return cast(CoreSchema, _rewrite(schema))
+    return cast("CoreSchema", _rewrite(schema))
 
 
 def _rewrite(node: Any) -> Any:

@@ -77,7 +77,12 @@ def test_misuse_is_refused_with_what_to_do() -> None:
             pass
 
         bus.publish(Homeless())
-    for options in ({"delay": -1}, {"delay": 1, "deliver_at": datetime.now()}, {"deliver_at": datetime.now()}, {"expires_in": 0}):
+    for options in (
+        {"delay": -1},
+        {"delay": 1, "deliver_at": datetime.now()},
+        {"deliver_at": datetime.now()},
+        {"expires_in": 0},
+    ):
         with pytest.raises(EncodeError, match="Placed"):
             bus.publish(Placed(number=1), **options)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="has no handler"):

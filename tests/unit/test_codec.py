@@ -162,7 +162,9 @@ BAD = {
     "endless id": msgpack.packb({**ENVELOPE, "id": "x" * 5000}),
     "negative depth": msgpack.packb({**ENVELOPE, "causationid": "x", "depth": -1}),
     "bad version": msgpack.packb({**ENVELOPE, "dataversion": 0}),
-    "naive delivery time": msgpack.packb({**ENVELOPE, "deliverat": "2026-01-01T00:00:00", "subject": "x", "depth": 0, "z": 1}),
+    "naive delivery time": msgpack.packb(
+        {**ENVELOPE, "deliverat": "2026-01-01T00:00:00", "subject": "x", "depth": 0, "z": 1}
+    ),
     "no time at all": msgpack.packb({**ENVELOPE, "deliverat": "soon", "subject": "x", "depth": 0, "z": 1}),
 }
 

@@ -1,0 +1,1 @@
+"""Benchmarks: ours beside peers and limits, in one run. `make bench`."""

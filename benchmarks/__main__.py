@@ -1,0 +1,26 @@
+"""Runs the benchmarks: `python -m benchmarks [--rounds N] [--only NAME] [--json FILE]`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks import embedded, rows
+
+SUITES = {"embedded": embedded.rows}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=5, help="how often each pair is measured in turn")
+    options.add_argument("--only", choices=SUITES, help="one suite alone")
+    options.add_argument("--json", type=Path, help="write the rows to this file")
+    given = options.parse_args()
+    measured = [row for name, suite in SUITES.items() if given.only in (None, name) for row in suite(given.rounds)]
+    rows.show(measured)
+    if given.json:
+        rows.write(measured, given.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The embedded engine: typed publish to handled, beside the codec alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import gevent
+
+from benchmarks.order import make_order
+from benchmarks.rows import Row, compare
+from eventbus import Bus, Service
+from eventbus.codec import MsgpackCodec, decode, dump
+from eventbus.envelope import Envelope
+from eventbus.event import event_info
+from eventbus.identity import InstantWriter, new_id
+from services.orders.events import OrderPlaced
+
+_EVENTS = 40_000
+_SAMPLE = [make_order() for _ in range(1000)]
+
+
+def codec_alone() -> float:
+    """Events a second through dump, encode, decode and validate, with nothing between."""
+    encode, write, validate = (
+        MsgpackCodec().encode,
+        InstantWriter().write,
+        OrderPlaced.__pydantic_validator__.validate_python,
+    )
+    info = event_info(OrderPlaced)
+    began = time.perf_counter()
+    for _ in range(_EVENTS // len(_SAMPLE)):
+        for order in _SAMPLE:
+            body = encode(Envelope(new_id(), "orders", info.name, write(time.time()), dump(order), version=info.version))
+            validate(decode(body).data, extra="ignore")
+    return _EVENTS / (time.perf_counter() - began)
+
+
+def embedded(channels: int) -> Callable[[], float]:
+    """Events a second, published one by one and handled on each of `channels` channels."""
+
+    def measure() -> float:
+        handled = 0
+
+        def handle(order: OrderPlaced) -> None:
+            nonlocal handled
+            handled += 1
+
+        services = []
+        for number in range(channels):
+            service = Service(f"subscriber{number}")
+            service.on(OrderPlaced)(handle)
+            services.append(service)
+        with Bus("memory://", source="bench") as bus:
+            bus.start(*services)
+            began = time.perf_counter()
+            for _ in range(_EVENTS // len(_SAMPLE)):
+                for order in _SAMPLE:
+                    bus.publish(order)
+            while handled < _EVENTS * channels:
+                gevent.sleep(0.001)
+            return _EVENTS / (time.perf_counter() - began)
+
+    return measure
+
+
+def rows(rounds: int) -> list[Row]:
+    """Measure the embedded engine."""
+    return [
+        compare("embedded, 1 channel", embedded(1), "codec both ways", codec_alone, rounds=rounds, goal=0.7),
+        compare("embedded, 3 channels", embedded(3), "codec both ways", codec_alone, rounds=rounds),
+    ]

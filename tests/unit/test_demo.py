@@ -1,0 +1,73 @@
+"""The demo as a process: its ledger balances, whatever fails, and bad lines stop nobody."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ORDERS = Path(__file__).parent.parent.parent / "examples" / "orders.jsonl"
+
+
+def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "eventbus.cli", "demo", *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def ledger(*arguments: str) -> dict[str, Any]:
+    done = demo(*arguments, "--json")
+    assert done.returncode == 0, done.stderr + done.stdout
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_the_ledger_balances() -> None:
+    found = ledger("--orders", "2000", "--seed", "7")
+    assert (found["orders"], found["confirmed"], found["lost"], found["doubled"]) == (2000, 2000, 0, 0)
+    assert found["shipped"] + found["rejected"] == 2000
+    assert found["rejected"] > 0
+    assert {"dead_letters", "retries", "seconds"} <= found.keys()
+
+
+def test_the_ledger_balances_although_handlers_fail_at_random() -> None:
+    found = ledger("--orders", "1500", "--fail-rate", "0.2")
+    assert (found["lost"], found["doubled"], found["confirmed"]) == (0, 0, 1500)
+    assert found["retries"] > 500
+    assert found["dead_letters"] > 10
+
+
+def test_the_screen_shows_channels_workers_and_ledger() -> None:
+    done = demo("--orders", "100")
+    assert done.returncode == 0, done.stderr
+    for shown in ("orders_placed/fulfillment", "fulfillment-1", "fulfillment-2", "email/default", "balanced", "100/100"):
+        assert shown in done.stdout
+
+
+def test_orders_come_from_a_file_and_bad_lines_are_named() -> None:
+    found = ledger("--from", str(ORDERS))
+    assert found["orders"] == 5
+    assert found["bad_lines"] == 3
+    complaints = demo("--from", str(ORDERS)).stderr
+    for said in ("line 4: no JSON", "line 6: lines.0.quantity", "line 7: email"):
+        assert said in complaints
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--fail-rate", "2"], "--fail-rate"),
+        (["--orders", "-5"], "--orders"),
+        (["--from", "no-such-file"], "no-such-file"),
+        (["--bus", "kafka://x"], "no engine serves 'kafka'"),
+    ],
+)
+def test_wrong_options_end_with_a_line_and_no_traceback(arguments: list[str], said: str) -> None:
+    done = demo(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,156 @@
+"""The testing kit: virtual time, complete records, faults on request."""
+
+from __future__ import annotations
+
+import time
+
+import gevent
+import pytest
+
+from eventbus import Event, Outcome, Reject, Retry, RetryLater, Service
+from eventbus.testing import HandlerFailedError, Harness, NotSettledError, VirtualClock
+
+
+class Placed(Event, topic="placed"):
+    number: int
+
+
+class Shipped(Event, topic="shipped"):
+    number: int
+
+
+def shop(**policy: object) -> Service:
+    service = Service("shop")
+
+    @service.on(Placed, **policy)  # type: ignore[call-overload,untyped-decorator]
+    def ship(event: Placed) -> Shipped:
+        return Shipped(number=event.number)
+
+    return service
+
+
+def test_what_was_published_and_handled_is_recorded_whole() -> None:
+    with Harness(shop()) as harness:
+        harness.publish(Placed(number=1))
+        harness.settle()
+        assert harness.published(Shipped) == [Shipped(number=1)]
+        assert harness.published_types() == ["Placed", "Shipped"]
+        assert harness.handled(Placed, by="shop") == [Placed(number=1)]
+        assert harness.handled(Placed, by="other") == []
+        assert harness.envelopes()[1].causation_id == harness.envelopes()[0].id
+
+
+def test_a_retry_after_five_minutes_costs_no_time() -> None:
+    service = Service("shop")
+    attempts: list[int] = []
+
+    @service.on(Placed, retry=Retry(first=300, ceiling=300, jitter=False))
+    def ship(event: Placed) -> None:
+        attempts.append(event.number)
+        if len(attempts) < 3:
+            raise RetryLater(after=86_400) if len(attempts) == 1 else ValueError("later")
+
+    began = time.monotonic()
+    with Harness(service) as harness:
+        harness.publish(Placed(number=1), delay=7 * 86_400)
+        with harness.expecting(ValueError):
+            harness.settle()
+        assert len(attempts) == 3
+        assert harness.clock.monotonic() >= 8 * 86_400 + 300
+    assert time.monotonic() - began < 5
+
+
+def test_time_passes_as_far_as_asked() -> None:
+    with Harness(shop()) as harness:
+        harness.publish(Placed(number=1), delay=10)
+        harness.advance(9.5)
+        assert not harness.published(Shipped)
+        harness.advance(1)
+        assert harness.published(Shipped)
+
+
+def test_a_handlers_exception_surfaces_unless_it_is_expected() -> None:
+    service = Service("shop")
+
+    @service.on(Placed, retry=Retry(attempts=1))
+    def ship(event: Placed) -> None:
+        raise ValueError("broken")
+
+    with Harness(service) as harness:
+        harness.publish(Placed(number=1))
+        with pytest.raises(HandlerFailedError, match=r"shop failed on Placed .*broken"):
+            harness.settle()
+        harness.publish(Placed(number=2))
+        with harness.expecting(ValueError):
+            harness.settle()
+        assert [letter.error for letter in harness.dead_letters(service)] == ["ValueError: broken"] * 2
+    with pytest.raises(HandlerFailedError), Harness(service.replica()) as harness:
+        harness.publish(Placed(number=3))
+        gevent.sleep(0.01)
+
+
+def test_reject_is_a_verdict_and_no_failure() -> None:
+    service = Service("shop")
+
+    @service.on(Placed)
+    def ship(event: Placed) -> None:
+        raise Reject("unknown")
+
+    with Harness(service) as harness:
+        harness.publish(Placed(number=1))
+        harness.settle()
+        assert harness.dead_letters("shop")[0].reason == "rejected: unknown"
+        assert harness.dead_letters("other") == []
+        assert harness.outcomes(Outcome.PARKED, by=service) == 1
+
+
+def test_faults_on_request() -> None:
+    with Harness(shop()) as harness:
+        harness.fail_next(2, event_type=Placed, by="shop")
+        harness.duplicate_next()
+        harness.publish(Placed(number=1))
+        harness.settle()
+        assert harness.outcomes(Outcome.RETRIED) == 2
+        assert harness.published(Shipped) == [Shipped(number=1)] * 2
+        with harness.reordering(seed=3):
+            for number in range(20):
+                harness.publish(Placed(number=number))
+        harness.settle()
+        handled = [event.number for event in harness.handled(Placed)][2:]
+        assert sorted(handled) == list(range(20))
+        assert handled != sorted(handled)
+
+
+def test_a_handler_that_never_ends_is_named() -> None:
+    service = Service("shop")
+    release = gevent.event.Event()
+
+    @service.on(Placed)
+    def ship(event: Placed) -> None:
+        release.wait()
+
+    with Harness(service) as harness:
+        harness.publish(Placed(number=1))
+        with pytest.raises(NotSettledError, match="placed/shop"):
+            harness.settle(timeout=0.1)
+        release.set()
+
+
+def test_the_virtual_clock_runs_calls_in_order_and_skips_cancelled_ones() -> None:
+    clock, calls = VirtualClock(), []
+    clock.call_later(2, lambda: calls.append("two"))
+    clock.call_later(1, lambda: calls.append("one"))
+    clock.call_later(3, lambda: calls.append("never")).cancel()
+    clock.call_later(0.5, lambda: calls.append("housekeeping"), is_housekeeping=True)
+    assert clock.advance_to_next()
+    assert calls == ["housekeeping", "one"]
+    assert clock.advance_to_next()
+    assert not clock.advance_to_next()
+    assert clock.time() - VirtualClock().time() == 2
+
+
+def test_the_plugin_gives_a_harness(harness: Harness) -> None:
+    harness.start(shop())
+    harness.publish(Placed(number=1))
+    harness.settle()
+    assert harness.published(Shipped)

@@ -1,0 +1,27 @@
+"""What a type checker says of right and wrong use."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import mypy.api
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "typing"
+OPTIONS = [
+    "--strict",
+    "--no-incremental",
+    "--cache-dir=/dev/null",
+    "--config-file",
+    str(FOLDER.parent.parent / "pyproject.toml"),
+]
+
+
+@pytest.mark.timeout(180)
+def test_right_use_is_accepted_and_each_wrong_line_rejected() -> None:
+    right, wrong = FOLDER / "right.py", FOLDER / "wrong.py"
+    out, _, _ = mypy.api.run([*OPTIONS, str(right), str(wrong)])
+    errors = set(re.findall(r"(right|wrong)\.py:(\d+): error", out))
+    marked = {("wrong", str(number)) for number, line in enumerate(wrong.read_text().splitlines(), 1) if "# wrong:" in line}
+    assert errors == marked, out
