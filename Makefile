@@ -30,7 +30,10 @@ demo: $(RUN_STAMP) ## run the order scenario in one process and print its ledger
 	@$(BIN)/eventbus demo $(ARGS)
 
 test: $(DEV_STAMP) lint type imports ## lint, types, walls and all tests
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 test-all: ## the tests on every Python from 3.11 to 3.13 that this machine has
 	@sh tools/test-all.sh

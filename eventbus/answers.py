@@ -83,22 +83,27 @@ class Answers:
         return True
 
     def _postpone(self, delivery: Delivery, envelope: Envelope, seconds: float, attempt: int) -> None:
-        """Requeue; for longer than the engine can hold, put a deferred copy for this channel alone in its place."""
         if seconds <= self._engine.max_delay:
             delivery.requeue(seconds)
-            return
+        else:
+            self.defer(delivery, envelope, self._engine.clock.time() + seconds, attempt)
+
+    def defer(self, delivery: Delivery, envelope: Envelope, deliver_at: float, prior_attempts: int) -> None:
+        """Put a copy in the place of the delivery: for this channel alone, due at `deliver_at`.
+
+        A requeue could not say how many of its attempts were spent on waiting, nor wait longer than the engine can.
+        """
+        wait = min(max(deliver_at - self._engine.clock.time(), 0.0), self._engine.max_delay)
         copy = decode(delivery.body)
         copy.replay_for = self._channel
-        copy.deliver_at = self._engine.clock.time() + seconds
-        copy.prior_attempts = attempt
+        copy.deliver_at = deliver_at
+        copy.prior_attempts = prior_attempts
         codec = CODECS["json" if delivery.body[:1] == b"{" else "msgpack"]()
         try:
-            self._engine.publish(
-                self._topic, codec.encode(copy), delay=self._engine.max_delay, timeout=self._bus.publish_timeout
-            )
+            self._engine.publish(self._topic, codec.encode(copy), delay=wait, timeout=self._bus.publish_timeout)
         except Exception as error:
-            log.warning("%r could not be deferred for %.0f s (%s); requeued for less", envelope, seconds, error)
-            delivery.requeue(self._engine.max_delay)
+            log.warning("%r could not be deferred by a copy (%s); requeued for %.3g s", envelope, error, wait)
+            delivery.requeue(wait)
         else:
             delivery.finish()
 

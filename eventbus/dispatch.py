@@ -26,7 +26,7 @@ from eventbus.envelope import Envelope
 from eventbus.errors import DecodeError
 from eventbus.jobs import Job
 from eventbus.middleware import Outcome
-from eventbus.routes import EARLY_TOLERANCE, Route, attempt_number, first_fault
+from eventbus.routes import EARLY_TOLERANCE, Route, first_fault
 from eventbus.service import Binding, Service
 from eventbus.workers import Workers
 
@@ -122,7 +122,7 @@ class Dispatcher:
         if envelope.replay_for is not None or envelope.deliver_at is not None or envelope.expires_at is not None:
             if not self._is_due(delivery, envelope):
                 return
-            attempt = attempt_number(delivery, envelope, self._engine.max_delay)
+            attempt += envelope.prior_attempts
         route = self._routes.get(envelope.type)
         if route is None:
             self._leave_unhandled(delivery, envelope)
@@ -168,7 +168,7 @@ class Dispatcher:
             self._answers.settled(Outcome.EXPIRED, envelope, delivery)
             return False
         if envelope.deliver_at is not None and envelope.deliver_at - now > EARLY_TOLERANCE:
-            delivery.requeue(min(envelope.deliver_at - now, self._engine.max_delay))
+            self._answers.defer(delivery, envelope, envelope.deliver_at, envelope.prior_attempts)
             self._answers.settled(Outcome.EARLY, envelope, delivery)
             return False
         return True

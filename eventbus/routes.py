@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from math import ceil
 
 from pydantic import ValidationError
 
 from eventbus.batches import Batcher
 from eventbus.calls import plain_call, wrapped_call
 from eventbus.clock import Clock
-from eventbus.engines.base import Delivery
-from eventbus.envelope import Envelope
 from eventbus.jobs import Job
 from eventbus.middleware import Middleware, overrides
 from eventbus.service import Binding
@@ -47,19 +44,6 @@ class Route:
         self.batcher: Batcher[Job] | None = None
         if binding.batch is not None:
             self.batcher = Batcher(binding.batch, clock, lambda jobs: release(self, jobs))
-
-
-def attempt_number(delivery: Delivery, envelope: Envelope, max_delay: float) -> int:
-    """Return the number of this attempt, from 1.
-
-    Deliveries before `deliverat` do not count: one for each `max_delay` seconds that the engine held the event, but for the
-    last. A copy that took the place of an earlier message goes on counting where that one ended.
-    """
-    attempt = delivery.attempts + envelope.prior_attempts
-    if envelope.deliver_at is not None:
-        held = max(envelope.deliver_at - delivery.timestamp - EARLY_TOLERANCE, 0.0)
-        attempt -= max(ceil(held / max_delay) - 1, 0)
-    return max(attempt, 1)
 
 
 def first_fault(error: ValidationError) -> str:

@@ -83,7 +83,7 @@ def test_a_delay_beyond_the_engines_limit_is_kept_at_no_cost_in_attempts(world: 
         eventually(lambda: len(seen) == 1)
         assert 1.25 <= seen.times[0] - began < 4
         assert seen.attempts == [1]
-        assert bus.dispatchers[0].counts[Outcome.EARLY] >= 2
+        assert bus.dispatchers[0].counts[Outcome.EARLY] >= 1
 
 
 def test_an_expired_event_is_passed_over_and_counted(world: World) -> None:

@@ -1,7 +1,7 @@
 """Fuzz target: bytes at the decoder, for a bounded time. `python -m tests.fuzz.decoder --seconds 60`.
 
-Mutates valid envelopes of both codecs and checks that nothing but a DecodeError comes out, quickly, and that what is read can
-be written and read again.
+Mutates valid envelopes of both codecs and checks that nothing but a DecodeError comes out, quickly, and that what is read
+can be written and read again.
 """
 
 from __future__ import annotations
