@@ -92,8 +92,9 @@ class Bus:
         self.source = source or self.settings.source or Path(sys.argv[0]).stem or "python"
         self.middleware = tuple(middleware)
         self.publish_timeout = self.settings.publish_timeout
-        self.message_timeout = self.settings.message_timeout
-        self.max_in_flight = self.settings.max_in_flight
+        preferred = self.engine.preferred
+        self.message_timeout: float = preferred.get("message_timeout", self.settings.message_timeout)
+        self.max_in_flight: int = preferred.get("max_in_flight", self.settings.max_in_flight)
         self.max_depth = self.settings.max_depth
         self.ticker = Ticker()
         self.dispatchers: list[Dispatcher] = []

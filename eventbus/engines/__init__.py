@@ -10,7 +10,11 @@ from eventbus.clock import Clock
 from eventbus.engines.base import Engine
 from eventbus.errors import UnknownEngineError
 
-BUILT_IN = {"memory": "eventbus.engines.memory:open_memory"}
+BUILT_IN = {
+    "memory": "eventbus.engines.memory:open_memory",
+    "nsq": "eventbus.engines.nsq.engine:open_nsq",
+    "nsq+direct": "eventbus.engines.nsq.engine:open_nsq",
+}
 """Scheme to factory; other distributions add theirs as entry points of the group `eventbus.engines`."""
 
 

@@ -6,9 +6,9 @@ methods of a delivery and of a subscription never do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from eventbus.clock import Clock
 
@@ -74,7 +74,8 @@ class Subscription(Protocol):
         ...
 
     def close(self) -> None:
-        """End the subscription; what is still unanswered goes back to the channel. Idempotent."""
+        """End the subscription. What is unanswered comes again, on some engines only after the message timeout: requeue
+        it first. Idempotent."""
         ...
 
 
@@ -114,12 +115,14 @@ class Engine(Protocol):
         max_message_bytes: longest body.
         max_delay: longest delay in seconds that the engine itself can hold.
         scheme: for messages and descriptions.
+        preferred: settings of the bus that the engine's URL overrides, by name.
     """
 
     clock: Clock
     max_message_bytes: int
     max_delay: float
     scheme: str
+    preferred: Mapping[str, Any]
 
     def publish(self, topic: str, body: bytes, *, delay: float, timeout: float) -> None:
         """Return once the engine has the message. Blocks at most `timeout` seconds.

@@ -10,9 +10,9 @@ at once with `when_full=raise`. Nothing is ever dropped. Deferred messages lie i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Literal
+from typing import Any, Literal
 
 import gevent
 import gevent.event
@@ -66,6 +66,7 @@ class MemoryEngine:
         self.clock: Clock = clock or SystemClock()
         self.max_message_bytes = self.options.max_message_bytes
         self.max_delay = self.options.max_delay
+        self.preferred: Mapping[str, Any] = {}
         self._topics: dict[str, _Topic] = {}
         self._ids = count(1)
         self._is_closed = False

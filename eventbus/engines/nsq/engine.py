@@ -1,0 +1,224 @@
+"""The NSQ engine: a real NSQ cluster carries the bus, with no change to any service.
+
+nsq://lookup1:4161,lookup2:4161?publish=nsqd1:4150,nsqd2:4150     consume from whatever nsqlookupd lists
+nsq+direct://nsqd1:4150,nsqd2:4150                                consume from these, without nsqlookupd
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import gevent
+from gevent.hub import get_hub
+
+from eventbus.clock import Clock, SystemClock
+from eventbus.engines.base import Receiver, TopicStats
+from eventbus.engines.nsq.addresses import Address, parse_addresses
+from eventbus.engines.nsq.admin import Admin
+from eventbus.engines.nsq.consumer import NsqSubscription
+from eventbus.engines.nsq.discovery import Lookup, Node
+from eventbus.engines.nsq.options import NsqOptions
+from eventbus.engines.nsq.publisher import Publisher
+from eventbus.engines.nsq.quiet import QuietTimer
+from eventbus.engines.url import read_options
+from eventbus.errors import BusStateError, ConfigurationError, Rejected
+from eventbus.names import check_name
+
+log = logging.getLogger("eventbus.nsq")
+
+LOOKUP_PORT = 4161
+_TICK = 0.05
+"""Seconds between two looks at the time limits of publishers."""
+_SLOW_TICKS = 10
+"""Every so many ticks connections are checked and shares moved on."""
+_ANSWER_LIMIT = 5.0
+"""Seconds without an answer after which an nsqd that should confirm a publish counts as hanging."""
+
+
+class NsqEngine:
+    """See the module's docstring.
+
+    Args:
+        lookupds: HTTP addresses of nsqlookupd.
+        nsqds: TCP addresses of nsqd, where there is no nsqlookupd.
+        accept: filter on the nsqd that nsqlookupd lists.
+    """
+
+    scheme = "nsq"
+
+    def __init__(
+        self,
+        *,
+        lookupds: tuple[Address, ...] = (),
+        nsqds: tuple[Address, ...] = (),
+        options: NsqOptions | None = None,
+        accept: Callable[[Node], bool] | None = None,
+    ) -> None:
+        if bool(lookupds) == bool(nsqds):
+            raise ConfigurationError("the NSQ engine takes addresses of nsqlookupd or of nsqd, one of the two")
+        self.options = options or NsqOptions()
+        if not lookupds and 0 < len(self.options.publish or nsqds) < self.options.copies:
+            raise ConfigurationError(f"copies={self.options.copies} needs as many nsqd to publish to")
+        self.clock: Clock = SystemClock()
+        self.max_message_bytes = self.options.max_message_bytes
+        self.max_delay = self.options.max_delay
+        self.preferred: Mapping[str, Any] = self.options.model_dump(
+            include={"max_in_flight", "message_timeout"}, exclude_none=True
+        )
+        self._nsqds = nsqds
+        self._lookup = Lookup(lookupds, timeout=self.options.connect_timeout, accept=accept) if lookupds else None
+        self._known_nodes: Sequence[Node] = ()
+        self._admin = Admin(self.nodes, self._lookup, self.options)
+        self._publisher = Publisher(self._publish_addresses, self.options)
+        self._quiet = QuietTimer()
+        self._subscriptions: list[NsqSubscription] = []
+        self._timer: Any = None
+        self._ticks = 0
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"<NsqEngine {', '.join(map(str, self._lookup.lookupds if self._lookup else self._nsqds))}>"
+
+    # -- where things are ---------------------------------------------------------------------------------------------
+
+    def nodes(self) -> Sequence[Node]:
+        """Return the nsqd of the cluster; the last known ones while no nsqlookupd answers."""
+        if self._lookup is None:
+            given = self.options.http
+            return [
+                Node(tcp, given[index] if index < len(given) else Address(tcp.host, tcp.port + 1))
+                for index, tcp in enumerate(self._nsqds)
+            ]
+        found = self._lookup.nodes()
+        if found.answered:
+            self._known_nodes = found.nodes
+        return self._known_nodes
+
+    def _publish_addresses(self) -> Sequence[Address]:
+        return self.options.publish or self._nsqds or [node.tcp for node in self.nodes()]
+
+    # -- publishing ---------------------------------------------------------------------------------------------------
+
+    def publish(self, topic: str, body: bytes, *, delay: float, timeout: float) -> None:
+        self._check(topic, body)
+        if not 0 <= delay <= self.max_delay:
+            raise Rejected(f"delay of {delay!r} s to {topic!r}: nsqd holds 0 to {self.max_delay:g} s")
+        self._publisher.publish(topic, body, delay=delay, timeout=timeout)
+
+    def publish_many(self, topic: str, bodies: Sequence[bytes], *, timeout: float) -> None:
+        for body in bodies:
+            self._check(topic, body)
+        self._publisher.publish_many(topic, bodies, timeout=timeout)
+
+    def _check(self, topic: str, body: bytes) -> None:
+        if self._is_closed:
+            raise BusStateError(f"publish to {topic!r}: the NSQ engine is closed")
+        check_name(topic, kind="topic")
+        if not 0 < len(body) <= self.max_message_bytes:
+            raise Rejected(f"{len(body):,} bytes to {topic!r}: a message has 1 to {self.max_message_bytes:,} bytes")
+        self._start_timer()
+
+    # -- consuming ----------------------------------------------------------------------------------------------------
+
+    def subscribe(
+        self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float
+    ) -> NsqSubscription:
+        if self._is_closed:
+            raise BusStateError(f"subscribe to {topic!r}: the NSQ engine is closed")
+        check_name(topic, kind="topic")
+        check_name(channel, kind="channel")
+        self._start_timer()
+        subscription = NsqSubscription(
+            topic,
+            channel,
+            receiver,
+            nsqds=self._nsqds,
+            lookup=self._lookup,
+            options=self.options,
+            quiet_watch=self._quiet,
+            max_in_flight=max_in_flight,
+            message_timeout=message_timeout,
+            on_closed=self._subscriptions.remove,
+        )
+        self._subscriptions.append(subscription)
+        subscription.wait_until_tried(self.options.connect_timeout)
+        return subscription
+
+    # -- operating ----------------------------------------------------------------------------------------------------
+
+    def declare(self, topic: str, channels: Sequence[str] = ()) -> None:
+        check_name(topic, kind="topic")
+        for channel in channels:
+            check_name(channel, kind="channel")
+        self._admin.declare(topic, channels)
+
+    def stats(self) -> dict[str, TopicStats]:
+        return self._admin.stats()
+
+    def pause(self, topic: str, channel: str | None = None) -> None:
+        self._admin.pause(topic, channel)
+
+    def resume(self, topic: str, channel: str | None = None) -> None:
+        self._admin.resume(topic, channel)
+
+    def empty(self, topic: str, channel: str | None = None) -> None:
+        self._admin.empty(topic, channel)
+
+    # -- upkeep -------------------------------------------------------------------------------------------------------
+
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            self._timer = get_hub().loop.timer(_TICK, repeat=_TICK)
+            self._timer.start(self._tick)
+
+    def _tick(self) -> None:
+        now = self.clock.monotonic()
+        self._ticks += 1
+        try:
+            self._publisher.expire(now)
+            if self._ticks % _SLOW_TICKS == 0:
+                for subscription in list(self._subscriptions):
+                    subscription.tick(now)
+                self._publisher.tick(now, _ANSWER_LIMIT)
+        except Exception:  # the timer must go on
+            log.exception("the NSQ engine's upkeep failed")
+        if self._lookup is not None and not self.options.publish and self._publisher.is_started:
+            every = max(1, round(self.options.lookup_interval / _TICK))
+            if self._ticks % every == 0:
+                gevent.spawn(self._publisher.refresh)
+
+    def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for subscription in list(self._subscriptions):
+            subscription.close()
+        self._publisher.close(timeout=2.0)
+        self._quiet.stop()
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+
+
+def open_nsq(url: str, *, clock: Clock | None = None) -> NsqEngine:
+    """Return an engine for `nsq://` (nsqlookupd) or `nsq+direct://` (nsqd); `clock` is not used: nsqd has its own.
+
+    Raises:
+        ConfigurationError: names what is wrong with the URL or the environment.
+    """
+    parts = urlsplit(url)
+    is_direct = parts.scheme == "nsq+direct"
+    if parts.path not in ("", "/"):
+        raise ConfigurationError(f"bus URL: {parts.path!r} after the addresses means nothing; options go behind '?'")
+    if "@" in parts.netloc:
+        raise ConfigurationError("bus URL: no user or password here; NSQ's secret goes into EVENTBUS_NSQ_AUTH_SECRET")
+    addresses = parse_addresses(parts.netloc, default_port=4150 if is_direct else LOOKUP_PORT)
+    if not addresses:
+        raise ConfigurationError("bus URL: give addresses, such as nsq://127.0.0.1:4161 or nsq+direct://127.0.0.1:4150")
+    options = read_options(url, NsqOptions)
+    if is_direct:
+        return NsqEngine(nsqds=addresses, options=options)
+    return NsqEngine(lookupds=addresses, options=options)
