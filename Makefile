@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.dev
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all fast lint fmt type imports bench fuzz lock clean
+.PHONY: help nsq demo test test-all fast lint fmt type imports bench fuzz lock clean
 
 help: ## show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -29,7 +29,11 @@ $(DEV_STAMP): requirements/dev.lock pyproject.toml | $(BIN)/python
 demo: $(RUN_STAMP) ## run the order scenario in one process and print its ledger
 	@$(BIN)/eventbus demo $(ARGS)
 
+nsq: ## nsqd, nsqlookupd, nsqadmin and the nsq utilities into .cache/nsq
+	@sh tools/get-nsq.sh
+
 test: $(DEV_STAMP) lint type imports ## lint, types, walls and all tests
+	@sh tools/get-nsq.sh 0
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet

@@ -28,6 +28,7 @@ RESERVE = 4096
 """Bytes kept free in every event, so that its dead letter still fits into a message."""
 _MAX_ERROR = 1000
 _HOLD = 1000  # deliveries a subscription holds at once; below nsqd's limit of 2,500
+_QUIET = 0.5  # seconds without an arrival, after which another subscription may bring more
 _msgpack = CODECS["msgpack"]()
 
 
@@ -218,21 +219,23 @@ class DeadLetters:
             changed.set()
 
         subscriptions: list[Subscription] = []
+
+        def join() -> None:
+            subscriptions.append(
+                self._engine.subscribe(self.dead_topic, PARKED, receive, max_in_flight=_HOLD, message_timeout=60.0)
+            )
+
+        # several brokers share what one subscription may hold, so the letters of one may need more of them
+        most = 2 + 8 * (expected // _HOLD)
         try:
-            for start in range(0, expected, _HOLD):
-                subscriptions.append(
-                    self._engine.subscribe(
-                        self.dead_topic,
-                        PARKED,
-                        receive,
-                        max_in_flight=min(_HOLD, expected - start),
-                        message_timeout=60.0,
-                    )
-                )
+            join()
             while len(order) < expected:
                 changed.clear()
-                if not changed.wait(2.0):
+                if changed.wait(_QUIET):
+                    continue
+                if len(subscriptions) >= most:
                     break  # somebody else holds the rest, or took it
+                join()
             limits = Limits(max_bytes=self._engine.max_message_bytes)
             yield [
                 (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import gevent
 
 
-def eventually(condition: Callable[[], object], what: str = "the condition", timeout: float = 15.0) -> None:
+def eventually(condition: Callable[[], object], what: str = "the condition", timeout: float = 30.0) -> None:
     """Return as soon as `condition()` is true; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -81,9 +81,10 @@ def test_a_delay_beyond_the_engines_limit_is_kept_at_no_cost_in_attempts(world: 
         began = time.monotonic()
         bus.publish(kind(number=1), deliver_at=datetime.now(UTC) + timedelta(seconds=1.3))
         eventually(lambda: len(seen) == 1)
-        assert 1.25 <= seen.times[0] - began < 4
+        assert 1.25 <= seen.times[0] - began < 1.3 + 3 * world.features.lateness
         assert seen.attempts == [1]
-        assert bus.dispatchers[0].counts[Outcome.EARLY] >= 1
+        if world.features.lateness < 2:  # otherwise the engine may come too late to be early
+            assert bus.dispatchers[0].counts[Outcome.EARLY] >= 1
 
 
 def test_an_expired_event_is_passed_over_and_counted(world: World) -> None:
@@ -106,11 +107,12 @@ def test_no_more_deliveries_are_held_than_allowed(world: World) -> None:
     with world.bus() as bus:
         bus.start(service)
         publish_numbers(bus, kind, range(100))
-        eventually(lambda: len(seen) == 10)
-        stays(lambda: len(seen) == 10, 0.3)
+        least = 10 // world.features.brokers
+        eventually(lambda: len(seen) >= least)
+        stays(lambda: least <= len(seen) <= 10, 0.3)
         subscription = bus.dispatchers[0].subscription
         assert subscription is not None
-        assert subscription.in_flight == 10
+        assert subscription.in_flight == len(seen)
         release.set()
         eventually(lambda: sorted(seen.numbers) == list(range(100)))
 
@@ -129,22 +131,28 @@ def test_no_more_handlers_run_at_once_than_allowed(world: World) -> None:
         bus.start(listener(kind, seen, act=act, concurrency=7))
         publish_numbers(bus, kind, range(100))
         eventually(lambda: bus.dispatchers[0].handled == 100)
-        assert most[0] == 7
+        assert 1 < most[0] <= 7
 
 
 def test_a_stop_lets_running_handlers_end_and_gives_back_the_rest_at_once(world: World) -> None:
     kind, before, after, done = numbered(), Seen(), Seen(), []
     name = unique("s")
 
+    release = gevent.event.Event()
+
     def act(event: object, context: object) -> None:
-        gevent.sleep(0.3)
+        release.wait()
         done.append(event.number)  # type: ignore[attr-defined]
 
     first = world.bus()
     first.start(listener(kind, before, name=name, act=act, concurrency=5, max_in_flight=50))
     publish_numbers(first, kind, range(40))
     eventually(lambda: len(before) == 5)
-    report = first.stop(grace=5.0)
+    stopping = gevent.spawn(first.stop, grace=20.0)
+    gevent.sleep(0.1)
+    assert not stopping.ready(), "running handlers got no grace"
+    release.set()
+    report = stopping.get()
     assert (report.finished, report.interrupted) == (5, 0)
     assert sorted(done) == sorted(before.numbers)
     with world.bus() as second:

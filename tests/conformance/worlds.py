@@ -14,7 +14,10 @@ from uuid import uuid4
 
 from eventbus import Bus, Middleware
 from eventbus.engines.memory import MemoryEngine, MemoryOptions
+from eventbus.engines.nsq.http import request
 from eventbus.settings import BusSettings
+from tests.nsqd import Nsqd, Nsqlookupd
+from tests.waiting import eventually
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,13 @@ class Features:
 
     Attributes:
         bounded_depth: publish can be made to block or raise when a channel is full.
+        brokers: servers among which max in flight is shared; a publisher sends to one of them.
+        lateness: seconds that a delayed message may come late; nsqd takes up to 5 to look at the timers of a new channel.
     """
 
     bounded_depth: bool
+    brokers: int = 1
+    lateness: float = 1.0
 
 
 class World(Protocol):
@@ -91,5 +98,39 @@ class MemoryWorld:
             self._engine.close()
 
 
-WORLDS: dict[str, Callable[[], World]] = {"memory": MemoryWorld}
+class NsqWorld:
+    """One real nsqd, consumed from directly."""
+
+    name = "nsq"
+    features = Features(bounded_depth=False, lateness=6.0)
+
+    def __init__(self) -> None:
+        self._servers: list[Any] = [Nsqd("-mem-queue-size=100000")]
+        self._url = self._servers[0].url
+
+    def bus(self, *, max_delay: float | None = None, middleware: tuple[Middleware, ...] = (), **settings: Any) -> Bus:
+        url = self._url if max_delay is None else f"{self._url}&max_delay={max_delay}"
+        codec = settings.pop("codec", None)
+        return Bus(url, middleware=middleware, settings=make_settings(settings), codec=codec)
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.end()
+
+
+class ClusterWorld(NsqWorld):
+    """Two real nsqd, found through two real nsqlookupd."""
+
+    name = "cluster"
+    features = Features(bounded_depth=False, brokers=2, lateness=6.0)
+
+    def __init__(self) -> None:
+        lookupds = (Nsqlookupd(), Nsqlookupd())
+        nsqds = [Nsqd("-mem-queue-size=100000", lookupds=lookupds) for _ in range(2)]
+        self._servers = [*nsqds, *lookupds]
+        self._url = f"nsq://{lookupds[0].http},{lookupds[1].http}?lookup_interval=1"
+        eventually(lambda: all(len(request(each.http, "GET", "/nodes", timeout=2)["producers"]) == 2 for each in lookupds))
+
+
+WORLDS: dict[str, Callable[[], World]] = {"memory": MemoryWorld, "nsq": NsqWorld, "cluster": ClusterWorld}
 """The table of engines: every test of the suite runs on each."""

@@ -1,8 +1,8 @@
 """Admin: topics and channels declared, paused and counted, on every nsqd and nsqlookupd that can be reached.
 
-nsqd's HTTP port does all of it. Where that is closed, declaring goes by subscribing over TCP and leaving at once, which makes topic and
-channel too and touches no message. nsqlookupd is told as well: an nsqd that sees a topic first makes the channels that it lists there
-before the first message flows.
+nsqd's HTTP port does all of it. Where that is closed, declaring goes by subscribing over TCP and leaving at once,
+which makes topic and channel too and touches no message. nsqlookupd is told as well: an nsqd that sees a topic first
+makes the channels that it lists there before the first message flows.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Connection: one TCP connection to an nsqd, after its handshake.
 
 Theory of operation. Nothing here blocks and no greenlet is needed: the hub calls `_readable` when bytes are there and
-`_writable` when the socket takes more. Whoever has something to send calls `send`, which writes what the socket takes at once and
-keeps the rest, so that a greenlet that is killed or timed out can never leave half a frame. Whatever goes wrong, with the socket,
-the protocol or the peer's silence, ends in one call of `on_down(reason)`.
+`_writable` when the socket takes more. Whoever has something to send calls `send`, which writes what the socket takes
+at once and keeps the rest, so that a greenlet that is killed or timed out can never leave half a frame. Whatever goes
+wrong, with the socket, the protocol or the peer's silence, ends in one call of `on_down(reason)`.
 
     state    event                         next     what happens
     OPEN     bytes                         OPEN     frames are cut out; heartbeats answered here, the rest handed on

@@ -168,7 +168,7 @@ class ConsumerConnection(Connection):
             self._run_callback(self.flush)
 
     def flush(self) -> None:
-        """Send the queued answers, and RDY where another is right now; RDY first, so that it holds for what the answers free."""
+        """Send the queued answers, and RDY where another is right now: first, so that it holds for what the answers free."""
         self._will_flush = False
         if not self.is_open:
             return

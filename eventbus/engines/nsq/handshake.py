@@ -1,8 +1,8 @@
 """Handshake: from an address to a connection that both sides agree about.
 
-TCP, magic, IDENTIFY, then TLS, compression and AUTH as asked, in nsqd's order. What was asked for and is not granted ends the
-handshake: no secret is ever sent over a connection that should have been encrypted. Blocks its greenlet, each step within the
-time limit.
+TCP, magic, IDENTIFY, then TLS, compression and AUTH as asked, in nsqd's order. What was asked for and is not granted
+ends the handshake: no secret is ever sent over a connection that should have been encrypted. Blocks its greenlet,
+each step within the time limit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Layers between frames and the socket: TLS, deflate and snappy, without I/O. Bytes in, bytes out, both ways.
 
-Each layer has `decode` for what comes in and `encode` for what goes out. A stack applies them in order: TLS next to the socket,
-compression inside it.
+Each layer has `decode` for what comes in and `encode` for what goes out. A stack applies them in order: TLS next to
+the socket, compression inside it.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def _addresses(default_port: int) -> BeforeValidator:
 
 
 class NsqOptions(BaseSettings):
-    """Each field is an option of the URL and, as EVENTBUS_NSQ_ and its name in capitals, of the environment. Seconds, bytes."""
+    """Each field is an option of the URL, and of the environment as EVENTBUS_NSQ_ and its name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="EVENTBUS_NSQ_", frozen=True, extra="forbid", hide_input_in_errors=True)
 

@@ -1,10 +1,11 @@
 """Producer: confirmed publishing over one connection to one nsqd.
 
-Theory of operation. nsqd answers commands in order, so what waits for answers is a queue of batches. A lone publisher's frame is
-sent at once. While answers are due, publishes gather by topic, and once the hub's loop comes round each topic's are sent as one
-MPUB: one answer frees them all. So the slower the network, the larger the batches, and no timer delays anybody. A message that
-nsqd would refuse is refused before it is sent; where an MPUB is refused all the same, its messages are sent again one by one, so
-that only the guilty one fails. After a fatal error nsqd reads nothing more: what was sent behind it was not stored.
+Theory of operation. nsqd answers commands in order, so what waits for answers is a queue of batches. A lone
+publisher's frame is sent at once. While answers are due, publishes gather by topic, and once the hub's loop comes
+round each topic's are sent as one MPUB: one answer frees them all. So the slower the network, the larger the batches,
+and no timer delays anybody. A message that nsqd would refuse is refused before it is sent; where an MPUB is refused
+all the same, its messages are sent again one by one, so that only the guilty one fails. After a fatal error nsqd
+reads nothing more: what was sent behind it was not stored.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _REFUSALS = frozenset({"E_BAD_MESSAGE", "E_BAD_TOPIC", "E_BAD_BODY", "E_INVALID"
 _MAX_BATCH = 2000
 
 
-class _Refused(Exception):
+class _BatchRefusedError(Exception):
     """An MPUB was refused: its messages must be sent one by one."""
 
 
@@ -201,7 +202,7 @@ class ProducerConnection(Connection):
     def _judge(self, ticket: Ticket, error: ServerError) -> Exception:
         where = f"nsqd {self.address}: topic {ticket.topic.decode()!r}: {error}"
         if len(ticket.bodies) > 1:
-            return _Refused(where)
+            return _BatchRefusedError(where)
         if error.code in _REFUSALS:
             return Rejected(f"{where}; the same message would be refused again")
         return OutcomeUnknown(f"{where}; publish the same event object again")
@@ -231,4 +232,4 @@ class ProducerConnection(Connection):
 
 def is_refused_batch(error: PublishError | Exception) -> bool:
     """Whether an error asks for the batch's messages to be sent one by one."""
-    return isinstance(error, _Refused)
+    return isinstance(error, _BatchRefusedError)

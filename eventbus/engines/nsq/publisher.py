@@ -1,8 +1,9 @@
 """Publisher: which nsqd gets a message, and what happens when one fails.
 
-The nearest healthy nsqd first, in the order of the addresses. What was certainly not sent goes to the next one without the caller
-noticing; what may have been sent goes there too, with the same bytes and so the same event id, unless `retry_unknown` is off. With
-`copies` each message goes to so many distinct nsqd and is confirmed when all of them did.
+The nearest healthy nsqd first, in the order of the addresses. What was certainly not sent goes to the next one
+without the caller noticing; what may have been sent goes there too, with the same bytes and so the same event id,
+unless `retry_unknown` is off. With `copies` each message goes to so many distinct nsqd and is confirmed when all of
+them did.
 """
 
 from __future__ import annotations
@@ -131,7 +132,8 @@ class Publisher:
     def _give_up(self, last: Exception | None, was_sent: bool, copies: int, confirmed: set[Address]) -> None:
         if was_sent or confirmed:
             raise OutcomeUnknown(
-                f"{len(confirmed)} of {copies} copies confirmed; {last or 'no other nsqd'}; publish the same event object again"
+                f"{len(confirmed)} of {copies} copies confirmed; {last or 'no other nsqd'}; "
+                f"publish the same event object again"
             )
         if last is not None:
             raise last

@@ -24,7 +24,7 @@ _GROWTH = 4
 def shares(total: int, connections: int, turn: int) -> list[int]:
     """Return how many of `total` deliveries each of so many connections should be allowed; the sum is `total`.
 
-    With fewer than one each, `total` of them get one; `turn`, which the caller counts up, moves them on, so that none starves.
+    With fewer than one each, `total` of them get one; `turn`, which the caller counts up, moves them on: none starves.
     """
     if not connections:
         return []

@@ -1,0 +1,165 @@
+"""Real nsqd and nsqlookupd as processes of the test, on free ports of the loopback and in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+
+from eventbus.engines.nsq.addresses import Address
+from eventbus.engines.nsq.http import HttpError, request
+
+CACHE = Path(__file__).parent.parent / ".cache" / "nsq"
+HOST = "127.0.0.1"
+
+
+def program(name: str) -> str:
+    """Return the path of an NSQ program; skip the test where there is none, and fail it in CI."""
+    for path in (CACHE / name, shutil.which(name)):
+        if path and Path(path).exists():
+            return str(path)
+    message = f"{name} is not here; get it with: make nsq"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def have_nsqd() -> bool:
+    return (CACHE / "nsqd").exists() or shutil.which("nsqd") is not None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Process:
+    """A program that this test started, and ends."""
+
+    def __init__(self, *command: str, cwd: Path | None = None) -> None:
+        self.command = command
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, cwd=cwd)
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, timeout: float = 15.0) -> int:
+        deadline = time.monotonic() + timeout
+        while self.process.poll() is None:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{self.command[0]} does not end")
+            gevent.sleep(0.01)
+        return self.process.returncode
+
+    def output(self) -> str:
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGCONT)
+                self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+class Nsqlookupd:
+    def __init__(self) -> None:
+        self.tcp, self.http = Address(HOST, free_port()), Address(HOST, free_port())
+        self.start()
+
+    def start(self) -> None:
+        self.process = Process(
+            program("nsqlookupd"),
+            f"-tcp-address={self.tcp}",
+            f"-http-address={self.http}",
+            f"-broadcast-address={HOST}",
+            "-log-level=error",
+        )
+        wait_for_ping(self.http)
+
+    def end(self) -> None:
+        self.process.end()
+
+
+class Nsqd:
+    """An nsqd with data of its own; it keeps its ports over restarts unless told otherwise."""
+
+    def __init__(self, *options: str, lookupds: tuple[Nsqlookupd, ...] = (), start: bool = True) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="nsqd-test-"))
+        self.options = options
+        self.lookupds = lookupds
+        self.new_ports()
+        if start:
+            self.start()
+
+    def new_ports(self) -> None:
+        self.tcp, self.http = Address(HOST, free_port()), Address(HOST, free_port())
+
+    def start(self) -> None:
+        self.process = Process(
+            program("nsqd"),
+            f"-tcp-address={self.tcp}",
+            f"-http-address={self.http}",
+            f"-broadcast-address={HOST}",
+            f"-data-path={self.folder}",
+            "-log-level=error",
+            "-queue-scan-selection-count=1000",  # tests have many channels, and nsqd looks at so many timers each 100 ms
+            *(f"-lookupd-tcp-address={lookupd.tcp}" for lookupd in self.lookupds),
+            *self.options,
+        )
+        wait_for_ping(self.http)
+
+    def kill(self) -> None:
+        self.process.signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        self.process.signal(signal.SIGTERM)
+        self.process.wait()
+
+    def freeze(self) -> None:
+        self.process.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.signal(signal.SIGCONT)
+
+    def get(self, path: str, **query: str) -> Any:
+        return request(self.http, "GET", path, timeout=5.0, **query)
+
+    def post(self, path: str, **query: str) -> Any:
+        return request(self.http, "POST", path, timeout=5.0, **query)
+
+    @property
+    def url(self) -> str:
+        return f"nsq+direct://{self.tcp}?http={self.http}"
+
+    def end(self) -> None:
+        self.process.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def wait_for_ping(http: Address) -> None:
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            request(http, "GET", "/ping", timeout=1.0)
+            return
+        except HttpError:
+            if time.monotonic() > deadline:
+                raise
+            gevent.sleep(0.02)
