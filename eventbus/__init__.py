@@ -50,11 +50,10 @@ from eventbus.event import Event, Value
 from eventbus.middleware import Middleware, Outcome
 from eventbus.retry import Retry
 from eventbus.service import Batch, Service
+from eventbus.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus, DrainReport
-
-__version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022 - grouped by concept
     # events

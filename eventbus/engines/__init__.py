@@ -31,9 +31,7 @@ def open_engine(url: str, *, clock: Clock | None = None) -> Engine:
         factories |= {point.name: point.value for point in entry_points(group="eventbus.engines")}
     if scheme not in factories:
         known = ", ".join(f"{name}://" for name in sorted(factories))
-        raise UnknownEngineError(
-            f"bus URL {url!r}: no engine serves {scheme or 'a URL without scheme'!r}; known are {known}"
-        )
+        raise UnknownEngineError(f"bus URL: no engine serves {scheme or 'a URL without scheme'!r}; known are {known}")
     module, _, attribute = factories[scheme].partition(":")
     engine: Engine = getattr(import_module(module), attribute)(url, clock=clock)
     return engine

@@ -13,12 +13,12 @@ from typing import Any
 
 import gevent
 import gevent.event
+from gnsq import protocol
 
 from eventbus.engines.base import ChannelStats, TopicStats
 from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.connection import Connection
 from eventbus.engines.nsq.discovery import Lookup, Node
-from eventbus.engines.nsq.frames import command
 from eventbus.engines.nsq.handshake import describe, open_session
 from eventbus.engines.nsq.http import HttpError, request
 from eventbus.engines.nsq.options import NsqOptions
@@ -71,7 +71,7 @@ class Admin:
         visit = Visit(open_session(address, self._options, lambda *_: None), answered.set_exception)
         try:
             visit.begin()
-            visit.send(command(b"SUB", topic.encode(), channel.encode()))
+            visit.send(protocol.subscribe(topic, channel))
             answered.get(timeout=self._timeout)
         finally:
             visit.close()

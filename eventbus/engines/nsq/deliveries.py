@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 import gevent.event
 from gevent.hub import get_hub
+from gnsq import protocol
 
 from eventbus.engines.base import Receiver
 from eventbus.engines.nsq.connection import Connection
-from eventbus.engines.nsq.frames import CLOSE_WAIT, ERROR, Frame, command, read_error
+from eventbus.engines.nsq.frames import CLOSE_WAIT, ERROR, Frame, read_error
 from eventbus.engines.nsq.handshake import Session
 from eventbus.engines.nsq.ready import Window
 
@@ -110,7 +111,7 @@ class ConsumerConnection(Connection):
     def subscribe(self) -> None:
         """Ask for the channel; nsqd makes topic and channel where they are missing."""
         self.begin()
-        self.send(command(b"SUB", self._topic.encode(), self._channel.encode()))
+        self.send(protocol.subscribe(self._topic, self._channel))
 
     # -- incoming -----------------------------------------------------------------------------------------------------
 

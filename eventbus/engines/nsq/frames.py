@@ -1,4 +1,5 @@
-"""Frames: NSQ's protocol on the wire, without I/O. Bytes in, frames out; commands are gnsq's, checked first.
+"""Frames: NSQ's protocol on the wire, without I/O. Bytes in, frames out. Of gnsq
+are the constants, the rare commands and the error codes; what runs for each message is here.
 
 A frame is a size, a type and its data (https://nsq.io/clients/tcp_protocol_spec.html). This file knows no socket and no
 greenlet.
@@ -8,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from gnsq import protocol
 from gnsq.errors import ERROR_CODES
 
 from eventbus.errors import EventBusError
 
-RESPONSE, ERROR, MESSAGE = 0, 1, 2
-HEARTBEAT, OK, CLOSE_WAIT = b"_heartbeat_", b"OK", b"CLOSE_WAIT"
+RESPONSE, ERROR, MESSAGE = protocol.FRAME_TYPE_RESPONSE, protocol.FRAME_TYPE_ERROR, protocol.FRAME_TYPE_MESSAGE
+HEARTBEAT, OK, CLOSE_WAIT = protocol.HEARTBEAT, protocol.OK, b"CLOSE_WAIT"
 MESSAGE_HEADER = 26  # timestamp 8, attempts 2, id 16
 _head = Struct(">ii").unpack_from
 _message_head = Struct(">qH16s").unpack_from
@@ -130,12 +132,6 @@ class FrameBuffer(Generic[T]):
             raise ProtocolError("a message frame too short for its header")
 
 
-def command(name: bytes, *parameters: bytes, body: bytes | None = None) -> bytes:
-    """Return a command; parameters are checked names and numbers."""
-    line = b" ".join((name, *parameters)) + b"\n"
-    return line if body is None else line + _size(len(body)) + body
-
-
 def publish_frame(topic: bytes, body: bytes) -> bytes:
     """Return PUB: one message."""
     return b"PUB %b\n%b%b" % (topic, _size(len(body)), body)
@@ -160,4 +156,3 @@ def publish_later_frame(topic: bytes, body: bytes, milliseconds: int) -> bytes:
 
 _size: Callable[[int], bytes] = Struct(">i").pack
 Frame = tuple[int, bytes]
-Message = Any

@@ -16,8 +16,8 @@ from typing import Any
 
 import gevent
 import gevent.socket
+from gnsq import protocol
 
-import eventbus
 from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.frames import (
     ERROR,
@@ -27,12 +27,12 @@ from eventbus.engines.nsq.frames import (
     FrameBuffer,
     ProtocolError,
     ServerError,
-    command,
     read_error,
 )
 from eventbus.engines.nsq.layers import DeflateLayer, Layer, SnappyLayer, TlsLayer, tls_context
 from eventbus.engines.nsq.options import NsqOptions
 from eventbus.errors import EventBusError
+from eventbus.version import __version__
 
 _OUTPUT_BUFFER = 32 * 1024
 _OUTPUT_TIMEOUT_MS = 25  # nsqd refuses less
@@ -108,7 +108,7 @@ class _Handshake:
 
     def run(self, message_timeout: float | None) -> Session:
         options = self._options
-        self._send(b"  V2" + command(b"IDENTIFY", body=json.dumps(self._identity(message_timeout)).encode()))
+        self._send(protocol.MAGIC_V2 + protocol.identify(self._identity(message_timeout)))
         granted = self._read_identity()
         if options.tls:
             if not granted.get("tls_v1"):
@@ -118,8 +118,6 @@ class _Handshake:
             self._start_compression(granted)
         if granted.get("auth_required"):
             self._authenticate()
-        elif options.auth_secret is not None and not options.tls:
-            pass  # nsqd wants no secret, so none is sent
         return Session(
             address=self._address,
             socket=self._socket,
@@ -139,7 +137,7 @@ class _Handshake:
         identity: dict[str, Any] = {
             "client_id": options.client_id or host.split(".")[0],
             "hostname": host,
-            "user_agent": f"eventbus/{eventbus.__version__}",
+            "user_agent": f"eventbus/{__version__}",
             "feature_negotiation": True,
             "heartbeat_interval": int(options.heartbeat * 1000),
             "output_buffer_size": _OUTPUT_BUFFER,
@@ -198,7 +196,7 @@ class _Handshake:
     def _authenticate(self) -> None:
         if self._options.auth_secret is None:
             raise FeatureRefusedError(f"nsqd {self._address} asks for authentication; give auth_secret")
-        self._send(command(b"AUTH", body=self._options.auth_secret.get_secret_value().encode()))
+        self._send(protocol.auth(self._options.auth_secret.get_secret_value().encode()))
         self._answer()
 
     def _expect_ok(self, step: str) -> None:
@@ -219,7 +217,7 @@ class _Handshake:
                     raise read_error(data)
                 if data != HEARTBEAT:
                     return data
-                self._send(command(b"NOP"))
+                self._send(protocol.nop())
             data = self._socket.recv(65536)
             if not data:
                 raise ConnectionResetError(f"nsqd {self._address} closed the connection in the handshake")

@@ -1,0 +1,291 @@
+"""Parts of the NSQ engine without I/O: addresses, options, frames, RDY, layers, statistics."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Any
+
+import gnsq.errors
+import gnsq.protocol
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventbus import Bus, ConfigurationError
+from eventbus.engines.nsq import frames
+from eventbus.engines.nsq.addresses import Address, parse_address, parse_addresses
+from eventbus.engines.nsq.admin import join_stats
+from eventbus.engines.nsq.discovery import read_nodes
+from eventbus.engines.nsq.engine import NsqEngine, open_nsq
+from eventbus.engines.nsq.frames import FrameBuffer, ProtocolError, read_error
+from eventbus.engines.nsq.layers import DeflateLayer
+from eventbus.engines.nsq.options import NsqOptions
+from eventbus.engines.nsq.ready import Window, grant, shares
+from tests.peers import frame, message
+
+
+def test_the_names_of_gnsq_that_we_use_are_there() -> None:
+    """gnsq is unmaintained and pinned; a release that moves these must be noticed."""
+    assert (gnsq.protocol.MAGIC_V2, gnsq.protocol.HEARTBEAT, gnsq.protocol.OK) == (b"  V2", b"_heartbeat_", b"OK")
+    assert gnsq.protocol.subscribe("t", "c") == b"SUB t c\n"
+    assert gnsq.protocol.nop() == b"NOP\n"
+    assert gnsq.errors.ERROR_CODES[b"E_FIN_FAILED"].fatal is False
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("host", Address("host", 4150)),
+        ("host:1", Address("host", 1)),
+        ("[::1]:4152", Address("::1", 4152)),
+        ("[::1]", Address("::1", 4150)),
+        (" 10.0.0.1:80 ", Address("10.0.0.1", 80)),
+    ],
+)
+def test_addresses_are_read_ipv6_included(text: str, address: Address) -> None:
+    """1.3 item 37."""
+    assert parse_address(text, default_port=4150) == address
+    assert parse_address(str(address), default_port=4150) == address
+
+
+@pytest.mark.parametrize("text", ["", ":1", "host:", "host:x", "host:70000", "host:0", "::1", "[::1", "[::1]x", "a b:1"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    if text == "host:":
+        assert parse_address(text, default_port=4150) == Address("host", 4150)
+        return
+    with pytest.raises(ConfigurationError, match="address"):
+        parse_address(text, default_port=4150)
+
+
+def test_lists_of_addresses_hold_each_once() -> None:
+    assert parse_addresses("a:1,b:2,a:1,", default_port=4150) == (Address("a", 1), Address("b", 2))
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nsq://", "give addresses"),
+        ("nsq://h:4161?max_inflight=5", "unknown option 'max_inflight'"),
+        ("nsq://h:4161?copies=many", "option 'copies'"),
+        ("nsq://h:4161?copies=0", "option 'copies'"),
+        ("nsq://h:4161?compression=zip", "option 'compression'"),
+        ("nsq://h:4161?tls_ca=x.pem", "but not tls=true"),
+        ("nsq://h:4161?tls=true&tls_cert=x.pem", "belong together"),
+        ("nsq://user:hunter2@h:4161", "EVENTBUS_NSQ_AUTH_SECRET"),
+        ("nsq://h:4161/topic", "means nothing"),
+        ("nsq://h:4161?publish=h:port", "option 'publish'"),
+        ("nsq+direct://h?copies=2", "needs as many nsqd"),
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_by_name(url: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        Bus(url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_options_come_from_the_environment_too_and_the_url_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTBUS_NSQ_LOOKUP_INTERVAL", "3")
+    monkeypatch.setenv("EVENTBUS_NSQ_COPIES", "2")
+    monkeypatch.setenv("EVENTBUS_NSQ_PUBLISH", "a:1,b:2")
+    monkeypatch.setenv("EVENTBUS_NSQ_AUTH_SECRET", "s3cret")
+    engine = open_nsq("nsq://h?copies=1&max_in_flight=7&message_timeout=30")
+    assert (engine.options.lookup_interval, engine.options.copies) == (3.0, 1)
+    assert engine.options.publish == (Address("a", 1), Address("b", 2))
+    with Bus(engine=engine) as bus:
+        assert (bus.max_in_flight, bus.message_timeout) == (7, 30.0)
+    assert "s3cret" not in repr(engine) + repr(engine.options) + str(engine.options)
+
+
+def test_an_engine_takes_one_kind_of_address() -> None:
+    with pytest.raises(ConfigurationError, match="one of the two"):
+        NsqEngine()
+
+
+def buffer(max_frame: int = 100_000) -> FrameBuffer[Any]:
+    return FrameBuffer(lambda *parts: parts, max_frame)
+
+
+@given(
+    bodies=st.lists(st.binary(max_size=40_000), max_size=6),
+    cuts=st.lists(st.integers(1, 60_000), min_size=1, max_size=20),
+    into_space=st.booleans(),
+)
+def test_frames_come_out_the_same_however_the_stream_is_cut(bodies: list[bytes], cuts: list[int], into_space: bool) -> None:
+    """1.3 item 33."""
+    stream = b"".join(message(body) + frame(0, b"_heartbeat_") for body in bodies)
+    parser, got, others = buffer(), [], []
+    position = turn = 0
+    while position < len(stream):
+        part = stream[position : position + cuts[turn % len(cuts)]]
+        if into_space:
+            space = parser.space()
+            part = part[: len(space)]
+            space[: len(part)] = part
+            parser.filled(len(part))
+        else:
+            parser.feed(part)
+        position += len(part)
+        turn += 1
+        messages, rest = parser.take()
+        got += messages
+        others += rest
+    assert [each[3] for each in got] == bodies
+    assert others == [(0, b"_heartbeat_")] * len(bodies)
+
+
+def test_attempts_are_unsigned() -> None:
+    """1.3 item 16."""
+    parser = buffer()
+    parser.feed(message(b"x", attempts=40_000))
+    assert parser.take()[0][0][1] == 40_000
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n", "give nsqd's TCP port"),
+        (b"\x00\x00\x00\x00\x00\x00\x00\x00", "no NSQ frame"),
+        (struct.pack(">ii", 2**31 - 1, 2), "no NSQ frame"),
+        (struct.pack(">ii", -5, 0), "no NSQ frame"),
+        (struct.pack(">ii", 10, 77) + b"123456", "no NSQ frame"),
+        (frame(2, b"short"), "too short"),
+        (b"SSH-2.0-OpenSSH", "no NSQ frame"),
+    ],
+)
+def test_what_is_no_nsq_is_named_and_takes_no_memory(data: bytes, said: str) -> None:
+    parser = buffer()
+    parser.feed(data)
+    with pytest.raises(ProtocolError, match=said):
+        parser.take()
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_raise_anything_but_a_protocol_error(data: bytes) -> None:
+    parser = buffer()
+    parser.feed(data)
+    try:
+        parser.take()
+    except ProtocolError:
+        pass
+
+
+def test_an_mpub_holds_what_the_protocol_says() -> None:
+    assert frames.publish_many_frame(b"t", [b"a", b"bc"]) == (
+        b"MPUB t\n" + struct.pack(">ii", 4 + 5 + 6, 2) + struct.pack(">i", 1) + b"a" + struct.pack(">i", 2) + b"bc"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "is_fatal"),
+    [
+        (b"E_FIN_FAILED FIN abc failed ID not in flight", "E_FIN_FAILED", False),
+        (b"E_TOUCH_FAILED x", "E_TOUCH_FAILED", False),
+        (b"E_BAD_TOPIC x", "E_BAD_TOPIC", True),
+        (b"E_NEVER_HEARD_OF", "E_NEVER_HEARD_OF", True),
+        (b"\xff\xfe", "\ufffd\ufffd", True),
+    ],
+)
+def test_errors_are_fatal_unless_known_not_to_be(data: bytes, code: str, is_fatal: bool) -> None:
+    error = read_error(data)
+    assert (error.code, error.is_fatal) == (code, is_fatal)
+
+
+@given(total=st.integers(0, 5000), connections=st.integers(0, 50), turn=st.integers(0, 10**6))
+def test_shares_use_all_and_no_more_and_nobody_starves(total: int, connections: int, turn: int) -> None:
+    """1.3 items 11 to 13: the only connection gets all; with fewer than one each, the turn reaches everybody."""
+    got = shares(total, connections, turn)
+    assert sum(got) == (total if connections else 0)
+    assert max(got, default=0) - min(got, default=0) <= 1
+    if total and connections:
+        reached = [
+            max(column) for column in zip(*(shares(total, connections, each) for each in range(connections)), strict=True)
+        ]
+        assert all(reached)
+
+
+@given(data=st.data(), count=st.integers(1, 8), total=st.integers(0, 200))
+def test_never_more_in_flight_than_allowed_however_shares_move(data: Any, count: int, total: int) -> None:
+    """1.3 items 3 and 13."""
+    allowed = [0] * count
+    in_flight = [0] * count
+    for _ in range(12):
+        wanted = shares(total, count, data.draw(st.integers(0, 100)))
+        if data.draw(st.booleans()):
+            wanted = [0] * count
+        allowed = grant(total, wanted, allowed, in_flight)
+        for index in range(count):  # nsqd pushes up to RDY; handlers answer some
+            in_flight[index] = max(in_flight[index], data.draw(st.integers(0, allowed[index])))
+            assert sum(in_flight) <= total
+        for index in range(count):
+            in_flight[index] -= data.draw(st.integers(0, in_flight[index]))
+
+
+def test_grants_reach_what_is_wanted_once_everything_is_answered() -> None:
+    assert grant(10, [5, 5], [10, 0], [8, 0]) == [5, 2]
+    assert grant(10, [5, 5], [5, 2], [0, 0]) == [5, 5]
+
+
+def test_rdy_is_one_above_what_is_held_while_quiet_and_grows_in_a_flood() -> None:
+    window = Window()
+    window.limit = 100
+    assert [window.ready(held) for held in (0, 1, 99, 100)] == [1, 2, 100, 100]
+    assert not window.received(1, 1, 300, since_answer=0.5)
+    assert window.received(1, 1, 300, since_answer=0.0001)
+    assert window.ready(0) == 4
+    assert window.received(2, 50, 9000, since_answer=9.0)
+    assert window.ready(0) == 16
+    for _ in range(10):
+        window.received(100, 100, 9000, since_answer=0.0)
+    assert window.ready(0) == 100
+    window.quiet()
+    assert window.ready(3) == 4
+    window.limit = 0
+    assert window.ready(5) == 0
+
+
+def test_deflated_bombs_are_refused() -> None:
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = squeezer.compress(b"\0" * (80 * 1024 * 1024)) + squeezer.flush()
+    with pytest.raises(OSError, match="grow beyond"):
+        DeflateLayer(6).decode(bomb)
+
+
+def test_statistics_of_several_nsqd_are_added() -> None:
+    channel = {
+        "channel_name": "c",
+        "depth": 1,
+        "in_flight_count": 2,
+        "deferred_count": 3,
+        "client_count": 4,
+        "paused": False,
+    }
+    one = {"topics": [{"topic_name": "t", "depth": 5, "paused": False, "channels": [channel]}]}
+    two = {"topics": [{"topic_name": "t", "depth": 6, "paused": True, "channels": [{**channel, "paused": True}]}]}
+    found = join_stats([one, two])["t"]
+    assert (found.depth, found.is_paused) == (11, True)
+    assert (found.channels["c"].depth, found.channels["c"].in_flight, found.channels["c"].is_paused) == (2, 4, True)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"producers": 5},
+        {"producers": [{"broadcast_address": "h"}]},
+        {"producers": [{"broadcast_address": 7, "tcp_port": 1, "http_port": 2}]},
+        {"producers": [{"broadcast_address": "h", "tcp_port": "1", "http_port": 2}]},
+        {"producers": [{"broadcast_address": "h", "tcp_port": 99999, "http_port": 2}]},
+        [],
+    ],
+)
+def test_nonsense_of_nsqlookupd_is_noticed(answer: Any) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        read_nodes(answer)
+
+
+def test_the_environments_options_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTBUS_NSQ_HEARTBEAT", "0")
+    with pytest.raises(ConfigurationError, match="heartbeat"):
+        open_nsq("nsq://h")
+    assert NsqOptions(heartbeat=5).heartbeat == 5

@@ -1,0 +1,13 @@
+from typing import Any
+
+MAGIC_V2: bytes
+HEARTBEAT: bytes
+OK: bytes
+FRAME_TYPE_RESPONSE: int
+FRAME_TYPE_ERROR: int
+FRAME_TYPE_MESSAGE: int
+
+def identify(data: dict[str, Any]) -> bytes: ...
+def auth(secret: bytes) -> bytes: ...
+def subscribe(topic_name: str, channel_name: str) -> bytes: ...
+def nop() -> bytes: ...
