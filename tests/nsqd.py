@@ -69,6 +69,8 @@ class Process:
         return self.log.read().decode(errors="replace")
 
     def end(self) -> None:
+        if self.log.closed:
+            return
         if self.process.poll() is None:
             with suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGCONT)
@@ -125,12 +127,12 @@ class Nsqd:
         wait_for_ping(self.http)
 
     def kill(self) -> None:
-        self.process.signal(signal.SIGKILL)
-        self.process.wait()
+        self.process.end()
 
     def stop(self) -> None:
         self.process.signal(signal.SIGTERM)
         self.process.wait()
+        self.process.end()
 
     def freeze(self) -> None:
         self.process.signal(signal.SIGSTOP)

@@ -22,6 +22,8 @@ from eventbus.engines.nsq.producer import ProducerConnection, Ticket, is_refused
 from eventbus.errors import NotSent, OutcomeUnknown, Rejected
 
 _LEAST_PATIENCE = 0.5
+_FOR_THE_NEAREST = 0.25
+"""Seconds that the first publish gives the nearest nsqd, before whichever answers first is taken."""
 
 
 class Publisher:
@@ -38,6 +40,7 @@ class Publisher:
         self._changed = gevent.event.Event()
         self._is_started = False
         self._first: ProducerConnection | None = None
+        self._has_others = False
 
     def publish(self, topic: str, body: bytes, *, delay: float, timeout: float) -> None:
         """Return once as many nsqd as asked have confirmed.
@@ -49,8 +52,9 @@ class Publisher:
         deadline = time.monotonic() + timeout
         first = self._first
         if first is not None and first.is_open and first.has_room and not delay and self._options.copies == 1:
+            until = self._patience(deadline, 1) if self._has_others else deadline
             try:
-                first.submit(name, body).wait(deadline, first.address)
+                first.submit(name, body).wait(until, first.address)
             except Exception as error:
                 self._again(error, name, body, delay, deadline, first)
             return
@@ -78,6 +82,8 @@ class Publisher:
         self, error: Exception, topic: bytes, body: bytes, delay: float, deadline: float, tried: ProducerConnection
     ) -> None:
         """Go on after the first attempt failed, unless the caller must hear of it."""
+        if isinstance(error, OutcomeUnknown):
+            tried.expire(time.monotonic(), _LEAST_PATIENCE)
         if is_refused_batch(error):
             self._publish_to(1, topic, body, delay, deadline, alone=True)
         elif isinstance(error, NotSent) or (isinstance(error, OutcomeUnknown) and self._options.retry_unknown):
@@ -156,6 +162,7 @@ class Publisher:
         ]
         chosen = [each for each in up if each.has_room][:count]
         self._first = chosen[0] if chosen else None
+        self._has_others = len(up) > 1
         return chosen if len(chosen) == count else []
 
     def _patience(self, deadline: float, chosen: int) -> float:
@@ -175,7 +182,10 @@ class Publisher:
         if not self._is_started:
             self._is_started = True
             self.refresh()
-            gevent.wait([link.was_tried for link in self._links.values()], timeout=self._options.connect_timeout, count=1)
+            tried = [link.was_tried for link in self._links.values()]
+            gevent.wait(tried[:1], timeout=_FOR_THE_NEAREST)
+            if not any(link.is_up for link in self._links.values()):
+                gevent.wait(tried, timeout=self._options.connect_timeout, count=1)
 
     def refresh(self) -> None:
         """Ask for the addresses anew; links that are listed no more are kept while they are up."""

@@ -1,0 +1,169 @@
+"""TLS, authentication and compression against real nsqd; faults 24, 31 and 32 of gnsq."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+import trustme
+from gevent.pywsgi import WSGIServer
+
+from eventbus import Bus, ConfigurationError, NotSent
+from eventbus.engines.nsq.engine import open_nsq
+from tests.conformance.kit import Seen, listener, numbered, publish_numbers
+from tests.nsqd import Nsqd
+from tests.peers import ScriptedNsqd
+from tests.waiting import eventually
+
+Ends = Callable[[Any], Any]
+MakeBus = Callable[..., Bus]
+
+
+class Certificates:
+    """A certificate authority of the test, and files for server and client."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self.authority = trustme.CA()
+        self.ca = folder / "ca.pem"
+        self.authority.cert_pem.write_to_path(str(self.ca))
+        self.server = self._write(folder / "server.pem", *names)
+        self.client = self._write(folder / "client.pem", "client")
+
+    def _write(self, path: Path, *names: str) -> Path:
+        self.authority.issue_cert(*names).private_key_and_cert_chain_pem.write_to_path(str(path))
+        return path
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path, "127.0.0.1", "localhost")
+
+
+def tls_nsqd(ends: Ends, certificates: Certificates, *options: str) -> Nsqd:
+    found: Nsqd = ends(
+        Nsqd(f"-tls-cert={certificates.server}", f"-tls-key={certificates.server}", "-tls-required=tcp-https", *options)
+    )
+    return found
+
+
+def round_trip(bus: Bus, count: int = 200) -> None:
+    """Publish and handle over the bus's own connections."""
+    kind, seen = numbered(), Seen()
+    bus.start(listener(kind, seen))
+    for number in range(3):
+        bus.publish(kind(number=number, text="é" * 3000))
+    publish_numbers(bus, kind, range(3, count))
+    eventually(lambda: sorted(seen.numbers) == list(range(count)))
+
+
+@pytest.mark.parametrize("compression", ["none", "deflate", "snappy"])
+def test_tls_with_a_trusted_certificate_carries_everything(
+    ends: Ends, make_bus: MakeBus, certificates: Certificates, compression: str
+) -> None:
+    """24: producers over TLS and compression, which gnsq cannot start."""
+    nsqd = tls_nsqd(ends, certificates, "-tls-min-version=tls1.2")
+    round_trip(make_bus(f"nsq+direct://{nsqd.tcp}", query=f"tls=true&tls_ca={certificates.ca}&compression={compression}"))
+
+
+@pytest.mark.parametrize("compression", ["deflate", "snappy"])
+def test_compression_without_tls(nsqd: Nsqd, make_bus: MakeBus, compression: str) -> None:
+    round_trip(make_bus(nsqd.url, query=f"compression={compression}"), count=2000)
+
+
+@pytest.mark.parametrize(
+    ("names", "query", "said"),
+    [
+        (("127.0.0.1",), "", "CERTIFICATE_VERIFY_FAILED"),
+        (("elsewhere.example",), "&tls_ca={ca}", "IP address mismatch|Hostname mismatch"),
+    ],
+    ids=["authority that is not trusted", "certificate of another host"],
+)
+def test_a_certificate_that_does_not_prove_the_host_is_refused(
+    ends: Ends, tmp_path: Path, names: tuple[str, ...], query: str, said: str
+) -> None:
+    """32: chain and host name are checked by default."""
+    certificates = Certificates(tmp_path, *names)
+    nsqd = tls_nsqd(ends, certificates)
+    engine = ends(open_nsq(f"nsq+direct://{nsqd.tcp}?tls=true{query.format(ca=certificates.ca)}"))
+    with pytest.raises(NotSent, match=said):
+        engine.publish("t", b"x", delay=0.0, timeout=1.5)
+
+
+def test_another_server_name_and_no_check_at_all_are_choices(ends: Ends, tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path, "nsqd.example")
+    nsqd = tls_nsqd(ends, certificates)
+    for query in (f"tls_ca={certificates.ca}&tls_server_name=nsqd.example", "tls_verify=false"):
+        ends(open_nsq(f"nsq+direct://{nsqd.tcp}?tls=true&{query}")).publish("t", b"x", delay=0.0, timeout=5.0)
+
+
+def test_client_certificates(ends: Ends, make_bus: MakeBus, certificates: Certificates) -> None:
+    nsqd = tls_nsqd(
+        ends, certificates, "-tls-client-auth-policy=require-verify", f"-tls-root-ca-file={certificates.ca}"
+    )
+    base = f"nsq+direct://{nsqd.tcp}?tls=true&tls_ca={certificates.ca}"
+    with pytest.raises(NotSent):
+        ends(open_nsq(base)).publish("t", b"x", delay=0.0, timeout=1.5)
+    round_trip(make_bus(f"{base}&tls_cert={certificates.client}&tls_key={certificates.client}"))
+
+
+def test_a_downgrade_is_refused_before_any_secret_is_sent(ends: Ends) -> None:
+    """31: a peer that grants no TLS and asks for the secret."""
+    peer = ends(ScriptedNsqd(lambda peer, socket: peer.read_line(socket), tls_v1=False, auth_required=True))
+    engine = ends(open_nsq(f"{peer.url}?tls=true&auth_secret=hunter2&connect_timeout=0.5"))
+    with pytest.raises(NotSent, match="offers no TLS") as caught:
+        engine.publish("t", b"x", delay=0.0, timeout=0.7)
+    assert peer.received == []
+    assert "hunter2" not in str(caught.value)
+
+
+def test_files_that_cannot_be_used_are_named(ends: Ends) -> None:
+    engine = ends(open_nsq("nsq+direct://127.0.0.1:9?tls=true&tls_ca=/no/such/file"))
+    del engine
+    from eventbus.engines.nsq.layers import tls_context
+    from eventbus.engines.nsq.options import NsqOptions
+
+    with pytest.raises(ConfigurationError, match="tls_ca"):
+        tls_context(NsqOptions(tls=True, tls_ca="/no/such/file"))
+
+
+@pytest.fixture
+def auth_server(ends: Ends) -> WSGIServer:
+    """A real auth server: `good` may do everything, `reader` may subscribe, everybody else nothing."""
+
+    def answer(environ: Any, start_response: Any) -> list[bytes]:
+        secret = parse_qs(environ["QUERY_STRING"]).get("secret", [""])[0]
+        allowed = {"good": ["publish", "subscribe"], "reader": ["subscribe"]}.get(secret, [])
+        start_response("200 OK", [("Content-Type", "application/json")])
+        grants = [{"topic": ".*", "channels": [".*"], "permissions": allowed}] if allowed else []
+        return [json.dumps({"ttl": 60, "identity": secret, "authorizations": grants}).encode()]
+
+    server = WSGIServer(("127.0.0.1", 0), answer, log=None)
+    server.start()
+    ends(type("Server", (), {"end": lambda self: server.stop(timeout=0.1)})())
+    return server
+
+
+def test_authentication(ends: Ends, make_bus: MakeBus, auth_server: WSGIServer, caplog: pytest.LogCaptureFixture) -> None:
+    nsqd = ends(Nsqd(f"-auth-http-address=127.0.0.1:{auth_server.server_port}"))
+    round_trip(make_bus(nsqd.url, query="auth_secret=good"))
+    for query, said in (
+        ("", "asks for authentication; give auth_secret"),
+        ("auth_secret=wrong", "E_UNAUTHORIZED|E_AUTH_FAILED"),
+        ("auth_secret=reader", "E_UNAUTHORIZED"),
+    ):
+        engine = ends(open_nsq(f"nsq+direct://{nsqd.tcp}?{query}"))
+        with pytest.raises(Exception, match=said):
+            engine.publish("t", b"x", delay=0.0, timeout=1.0)
+    for secret in ("good", "wrong", "reader"):
+        assert f"={secret}" not in caplog.text
+
+
+def test_compression_that_nsqd_does_not_offer_is_refused(ends: Ends) -> None:
+    nsqd = ends(Nsqd("-snappy=false"))
+    engine = ends(open_nsq(f"nsq+direct://{nsqd.tcp}?compression=snappy"))
+    with pytest.raises(NotSent, match="offers no snappy"):
+        engine.publish("t", b"x", delay=0.0, timeout=0.7)
