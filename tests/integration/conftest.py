@@ -46,7 +46,9 @@ def make_bus(ends: Callable[[Any], Any]) -> Callable[..., Bus]:
 
     def make(url: str, *, query: str = "", **settings: Any) -> Bus:
         joined = url + ("&" if "?" in url else "?") + query if query else url
-        bus: Bus = ends(Bus(joined, source="test", settings=BusSettings(**{"message_timeout": 10.0, "grace": 2.0, **settings})))
+        bus: Bus = ends(
+            Bus(joined, source="test", settings=BusSettings(**{"message_timeout": 10.0, "grace": 2.0, **settings}))
+        )
         return bus
 
     return make

@@ -29,7 +29,9 @@ def subscription(bus: Bus) -> NsqSubscription:
     return found
 
 
-def subscribe(engine: NsqEngine, topic: str = "t", *, max_in_flight: int = 10, into: list[Any] | None = None) -> NsqSubscription:
+def subscribe(
+    engine: NsqEngine, topic: str = "t", *, max_in_flight: int = 10, into: list[Any] | None = None
+) -> NsqSubscription:
     got = [] if into is None else into
     return engine.subscribe(topic, "c", got.extend, max_in_flight=max_in_flight, message_timeout=10.0)
 
@@ -285,7 +287,9 @@ def test_a_stop_asks_nsqd_to_push_no_more_and_gives_back_at_once(nsqd: Nsqd, mak
     kind, before, after = numbered(), Seen(), Seen()
     name = unique("s")
     bus = make_bus(nsqd.url, message_timeout=60.0)
-    bus.start(listener(kind, before, name=name, concurrency=1, max_in_flight=50, act=lambda event, context: gevent.sleep(0.5)))
+    bus.start(
+        listener(kind, before, name=name, concurrency=1, max_in_flight=50, act=lambda event, context: gevent.sleep(0.5))
+    )
     publish_numbers(bus, kind, range(50))
     eventually(lambda: bus.dispatchers[0].subscription is not None and subscription(bus).in_flight > 20)
     bus.stop(grace=2.0)

@@ -101,9 +101,7 @@ def test_another_server_name_and_no_check_at_all_are_choices(ends: Ends, tmp_pat
 
 
 def test_client_certificates(ends: Ends, make_bus: MakeBus, certificates: Certificates) -> None:
-    nsqd = tls_nsqd(
-        ends, certificates, "-tls-client-auth-policy=require-verify", f"-tls-root-ca-file={certificates.ca}"
-    )
+    nsqd = tls_nsqd(ends, certificates, "-tls-client-auth-policy=require-verify", f"-tls-root-ca-file={certificates.ca}")
     base = f"nsq+direct://{nsqd.tcp}?tls=true&tls_ca={certificates.ca}"
     with pytest.raises(NotSent):
         ends(open_nsq(base)).publish("t", b"x", delay=0.0, timeout=1.5)

@@ -1,0 +1,336 @@
+"""Faults on real processes. Each test ends with a ledger of ids: published and confirmed, handled, missing."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+
+from eventbus import Bus, EventBusError, Service
+from tests.conformance.kit import numbered
+from tests.conformance.worlds import unique
+from tests.nsqd import Nsqd, Nsqlookupd, Process
+from tests.peers import Proxy
+from tests.waiting import eventually
+
+Ends = Callable[[Any], Any]
+MakeBus = Callable[..., Bus]
+QUICK = "reconnect_ceiling=0.5&heartbeat=1&lookup_interval=0.5"
+
+
+class Ledger:
+    """Publishes numbers under load and notes what was confirmed and what was handled."""
+
+    def __init__(self, publisher: Bus) -> None:
+        self.kind = numbered()
+        self.confirmed: set[int] = set()
+        self.failed: set[int] = set()
+        self.handled: Counter[int] = Counter()
+        self.service = Service(unique("s"))
+        self.service.on(self.kind)(lambda event: self.handled.update([event.number]))
+        self._publisher = publisher
+        self._next = 0
+        self._is_running = False
+        self._greenlets: list[Any] = []
+
+    def load(self, publishers: int = 10, pause: float = 0.001) -> None:
+        """Publish from several greenlets until `rest`."""
+        self._is_running = True
+        self._greenlets = [gevent.spawn(self._publish, pause) for _ in range(publishers)]
+
+    def _publish(self, pause: float) -> None:
+        while self._is_running:
+            number, self._next = self._next, self._next + 1
+            try:
+                self._publisher.publish(self.kind(number=number), timeout=10.0)
+            except EventBusError:
+                self.failed.add(number)
+            else:
+                self.confirmed.add(number)
+            gevent.sleep(pause)
+
+    def rest(self) -> None:
+        self._is_running = False
+        gevent.joinall(self._greenlets, raise_error=True)
+
+    @property
+    def missing(self) -> set[int]:
+        return self.confirmed - self.handled.keys()
+
+    @property
+    def doubled(self) -> list[int]:
+        return [number for number, count in self.handled.items() if count > 1]
+
+    def flows(self) -> None:
+        """Return once new events are handled again."""
+        before = len(self.handled)
+        eventually(lambda: len(self.handled) > before + 50)
+
+
+def test_an_nsqd_killed_under_load_loses_only_what_it_held(nsqd: Nsqd, make_bus: MakeBus) -> None:
+    """F1: publishing and consuming go on after it is back; only messages in its memory can be missing."""
+    bus, consumer = make_bus(nsqd.url, query=QUICK), make_bus(nsqd.url, query=QUICK)
+    ledger = Ledger(bus)
+    consumer.start(ledger.service)
+    ledger.load()
+    ledger.flows()
+    confirmed_before = set(ledger.confirmed)
+    nsqd.kill()
+    gevent.sleep(0.5)
+    nsqd.start()
+    ledger.flows()
+    ledger.rest()
+    after = ledger.confirmed - confirmed_before - {max(confirmed_before) + step for step in range(30)}
+    eventually(lambda: after <= ledger.handled.keys(), "all that was confirmed after the restart is handled")
+    assert len(ledger.missing) < 60, "more is missing than one nsqd held in memory"
+
+
+def test_an_nsqd_killed_and_back_on_another_port_is_found_by_lookup(
+    lookupd: Nsqlookupd, make_bus: MakeBus, ends: Ends
+) -> None:
+    """F3."""
+    nsqd = ends(Nsqd(lookupds=(lookupd,)))
+    url = f"nsq://{lookupd.http}?{QUICK}"
+    eventually(lambda: make_bus(url).engine.nodes())  # type: ignore[attr-defined]
+    bus, consumer = make_bus(url), make_bus(url)
+    ledger = Ledger(bus)
+    consumer.start(ledger.service)
+    ledger.load()
+    ledger.flows()
+    nsqd.kill()
+    nsqd.new_ports()
+    nsqd.start()
+    ledger.flows()
+    ledger.rest()
+    gevent.sleep(1)
+    assert len(ledger.missing) < 60
+
+
+def test_a_graceful_restart_loses_nothing(nsqd: Nsqd, make_bus: MakeBus) -> None:
+    """F3."""
+    bus, consumer = make_bus(nsqd.url, query=QUICK), make_bus(nsqd.url, query=QUICK)
+    ledger = Ledger(bus)
+    consumer.start(ledger.service)
+    ledger.load()
+    for _ in range(3):
+        ledger.flows()
+        nsqd.stop()
+        nsqd.start()
+    ledger.flows()
+    ledger.rest()
+    eventually(lambda: not ledger.missing)
+    assert not ledger.failed
+
+
+def test_an_nsqd_stopped_for_longer_than_two_heartbeats_and_continued(nsqd: Nsqd, make_bus: MakeBus) -> None:
+    """F2: noticed, and taken up again; nothing that was confirmed is missing."""
+    bus, consumer = make_bus(nsqd.url, query=QUICK), make_bus(nsqd.url, query=QUICK, message_timeout=2.0)
+    ledger = Ledger(bus)
+    consumer.start(ledger.service)
+    ledger.load()
+    ledger.flows()
+    nsqd.freeze()
+    gevent.sleep(4)
+    assert not consumer.dispatchers[0].subscription.connections  # type: ignore[union-attr]
+    nsqd.thaw()
+    ledger.flows()
+    ledger.rest()
+    eventually(lambda: not ledger.missing)
+
+
+def test_both_nsqlookupd_down_at_start_and_later(make_bus: MakeBus, ends: Ends) -> None:
+    """F4: a consumer that starts while all are down finds its nsqd once one is up; later outages stop nobody."""
+    lookupds = [ends(Nsqlookupd()) for _ in range(2)]
+    nsqd = ends(Nsqd(lookupds=tuple(lookupds)))
+    for each in lookupds:
+        each.end()
+    url = f"nsq://{lookupds[0].http},{lookupds[1].http}?{QUICK}&publish={nsqd.tcp}"
+    bus, consumer = make_bus(url), make_bus(url)
+    ledger = Ledger(bus)
+    consumer.start(ledger.service)
+    ledger.load(publishers=2, pause=0.01)
+    gevent.sleep(1)
+    assert not ledger.handled
+    for each in lookupds:
+        each.start()
+    ledger.flows()
+    for each in lookupds:
+        each.end()
+    ledger.flows()
+    ledger.rest()
+    eventually(lambda: not ledger.missing)
+    assert not ledger.failed
+
+
+def test_an_nsqd_added_and_one_removed_while_running(lookupd: Nsqlookupd, make_bus: MakeBus, ends: Ends) -> None:
+    first = ends(Nsqd(lookupds=(lookupd,)))
+    url = f"nsq://{lookupd.http}?{QUICK}"
+    eventually(lambda: make_bus(url).engine.nodes())  # type: ignore[attr-defined]
+    bus, consumer = make_bus(url), make_bus(url)
+    ledger = Ledger(bus)
+    consumer.start(ledger.service)
+    ledger.load()
+    ledger.flows()
+    second = ends(Nsqd(lookupds=(lookupd,)))
+    eventually(lambda: len(consumer.engine.nodes()) == 2)  # type: ignore[attr-defined]
+    gevent.sleep(1.5)
+    # a remover drains it first: publishers go to the other one, consumers empty it, and then it ends
+    first.stop()
+    ledger.flows()
+    ledger.rest()
+    first.start()  # what it had kept on disk is not lost
+    eventually(lambda: not ledger.missing)
+    assert second.get("/stats", format="json")["topics"]
+
+
+def test_connections_cut_in_the_middle_of_frames(nsqd: Nsqd, make_bus: MakeBus, ends: Ends) -> None:
+    """F7: both directions of both sides, again and again; nothing is missing."""
+    up, down = ends(Proxy(nsqd.tcp)), ends(Proxy(nsqd.tcp))
+    bus = make_bus(up.url, query=f"http={nsqd.http}&{QUICK}")
+    consumer = make_bus(down.url, query=f"http={nsqd.http}&{QUICK}", message_timeout=1.0)
+    ledger = Ledger(bus)
+    consumer.start(ledger.service)
+    ledger.load()
+    for turn in range(12):
+        up.cut_upstream_after = 1000 + 137 * turn
+        down.cut_downstream_after = 1000 + 211 * turn
+        if turn % 3 == 0:
+            up.cut_downstream_after = 7
+            down.cut_upstream_after = 31
+        gevent.sleep(0.15)
+    ledger.rest()
+    eventually(lambda: not ledger.missing)
+    assert up.connections > 5
+    assert down.connections > 5
+
+
+def test_a_slow_reader_is_fed_at_its_own_pace(nsqd: Nsqd, make_bus: MakeBus, ends: Ends) -> None:
+    """F19: a consumer behind a slow network holds no more than it may; others are not slowed; nothing is missing."""
+    slow = ends(Proxy(nsqd.tcp))
+    slow.piece = 400
+    bus = make_bus(nsqd.url)
+    consumer = make_bus(slow.url, query=f"http={nsqd.http}&max_in_flight=20")
+    ledger = Ledger(bus)
+    consumer.start(ledger.service)
+    ledger.load(publishers=20, pause=0.0005)
+    gevent.sleep(2)
+    assert consumer.dispatchers[0].subscription.in_flight <= 20  # type: ignore[union-attr]
+    ledger.rest()
+    eventually(lambda: not ledger.missing, timeout=50)
+
+
+def test_nsqd_without_memory_queue(make_bus: MakeBus, ends: Ends) -> None:
+    """--mem-queue-size=0: everything by way of the disk, over a graceful restart."""
+    nsqd = ends(Nsqd("-mem-queue-size=0"))
+    bus, consumer = make_bus(nsqd.url, query=QUICK), make_bus(nsqd.url, query=QUICK)
+    ledger = Ledger(bus)
+    consumer.start(ledger.service)
+    ledger.load()
+    ledger.flows()
+    nsqd.stop()
+    nsqd.start()
+    ledger.flows()
+    ledger.rest()
+    eventually(lambda: not ledger.missing)
+
+
+def test_two_copies_survive_an_nsqd_that_is_killed_and_its_data_deleted(make_bus: MakeBus, ends: Ends) -> None:
+    """Published while nobody consumes; one of the two nsqd and its folder are gone; nothing is missing."""
+    one, two = ends(Nsqd()), ends(Nsqd())
+    url = f"nsq+direct://{one.tcp},{two.tcp}?http={one.http},{two.http}&copies=2&{QUICK}"
+    bus = make_bus(url)
+    ledger = Ledger(bus)
+    bus.declare(ledger.service)
+    ledger.load(publishers=5)
+    eventually(lambda: len(ledger.confirmed) > 500)
+    ledger.rest()
+    one.kill()
+    shutil.rmtree(one.folder)
+    consumer = make_bus(url)
+    consumer.start(ledger.service)
+    eventually(lambda: not ledger.missing)
+    assert not ledger.failed
+
+
+def run_worker(ends: Ends, nsqd: Nsqd, topic: str, notes: Path, seconds: float) -> Process:
+    worker: Process = ends(
+        Process(sys.executable, "-m", "tests.integration.worker", nsqd.url, topic, str(notes), str(seconds))
+    )
+    eventually(lambda: notes.exists() and "begin" in notes.read_text())
+    return worker
+
+
+def read_notes(notes: Path) -> tuple[Counter[int], Counter[int]]:
+    lines = [line.split() for line in notes.read_text().splitlines()]
+    begun = Counter(int(number) for what, number in lines if what == "begin")
+    ended = Counter(int(number) for what, number in lines if what == "end")
+    return begun, ended
+
+
+@pytest.fixture
+def backlog(nsqd: Nsqd, make_bus: MakeBus) -> tuple[str, int]:
+    """A topic with 600 events for the channel of the worker program."""
+    topic = unique()
+    kind = numbered(topic)
+    bus = make_bus(nsqd.url)
+    bus.engine.declare(topic, ["worker"])
+    bus.publish_all([kind(number=number) for number in range(600)])
+    return topic, 600
+
+
+def test_a_consumer_killed_with_deliveries_in_flight(
+    nsqd: Nsqd, ends: Ends, tmp_path: Path, backlog: tuple[str, int]
+) -> None:
+    """F9: what it held comes again after the message timeout of 2 s; nothing is missing."""
+    topic, count = backlog
+    notes = tmp_path / "notes"
+    worker = run_worker(ends, nsqd, topic, notes, 0.05)
+    eventually(lambda: read_notes(notes)[1].total() > 50)
+    worker.signal(signal.SIGKILL)
+    worker.wait()
+    began = time.monotonic()
+    run_worker(ends, nsqd, topic, notes, 0.01)
+    eventually(lambda: len(read_notes(notes)[1]) == count)
+    assert time.monotonic() - began < 20
+    _, ended = read_notes(notes)
+    assert sum(count - 1 for count in ended.values()) <= 50, "more came twice than was in flight"
+
+
+def test_sigterm_under_load_handles_nothing_twice_and_leaves_nothing_in_flight(
+    nsqd: Nsqd, ends: Ends, tmp_path: Path, backlog: tuple[str, int]
+) -> None:
+    """F18: three workers one after the other, each ended by SIGTERM in the middle."""
+    topic, count = backlog
+    notes = tmp_path / "notes"
+    for turn in range(3):
+        worker = run_worker(ends, nsqd, topic, notes, 0.02)
+        eventually(lambda wanted=(turn + 1) * 100: read_notes(notes)[1].total() > wanted)
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0, worker.output()
+        (channel,) = nsqd.get("/stats", format="json", topic=topic)["topics"][0]["channels"]
+        assert channel["in_flight_count"] == 0
+    run_worker(ends, nsqd, topic, notes, 0.0)
+    eventually(lambda: len(read_notes(notes)[1]) == count)
+    begun, ended = read_notes(notes)
+    assert begun == ended == Counter(range(count))
+
+
+def test_the_demo_balances_while_nsqd_is_restarted_in_the_middle(nsqd: Nsqd, ends: Ends) -> None:
+    demo = ends(Process(sys.executable, "-m", "eventbus.cli", "demo", "--orders", "20000", "--json", "--bus", nsqd.url))
+    eventually(lambda: nsqd.get("/stats", format="json")["topics"])
+    for _ in range(2):
+        gevent.sleep(1.0)
+        assert demo.process.poll() is None, demo.output()
+        nsqd.stop()
+        gevent.sleep(0.3)
+        nsqd.start()
+    assert demo.wait(timeout=50) == 0, demo.output()
+    assert '"lost": 0, "doubled": 0' in demo.output()
