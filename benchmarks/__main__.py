@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import embedded, rows
+from benchmarks import cluster, embedded, rows
 
-SUITES = {"embedded": embedded.rows}
+SUITES = {"embedded": embedded.rows, "nsq": cluster.rows}
 
 
 def main() -> None:

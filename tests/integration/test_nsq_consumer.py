@@ -72,7 +72,7 @@ def test_max_in_flight_above_what_nsqd_allows_is_lowered(ends: Ends) -> None:
 
 
 def test_a_handler_that_is_killed_leaves_no_half_frame(nsqd: Nsqd, make_bus: MakeBus) -> None:
-    """5: greenlets killed in the middle of publishing 500 kB each; the connection goes on and every other message is whole."""
+    """5: greenlets killed in the middle of publishing 500 kB; the connection goes on and all other messages are whole."""
     kind, seen = numbered(), Seen()
     bus = make_bus(nsqd.url)
     bus.start(listener(kind, seen))

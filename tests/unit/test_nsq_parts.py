@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import gnsq.errors
@@ -164,10 +165,8 @@ def test_what_is_no_nsq_is_named_and_takes_no_memory(data: bytes, said: str) -> 
 def test_no_bytes_raise_anything_but_a_protocol_error(data: bytes) -> None:
     parser = buffer()
     parser.feed(data)
-    try:
+    with suppress(ProtocolError):
         parser.take()
-    except ProtocolError:
-        pass
 
 
 def test_an_mpub_holds_what_the_protocol_says() -> None:

@@ -48,6 +48,8 @@ def request(address: Address, method: str, path: str, *, timeout: float, **query
         raise HttpError(
             f"{address}: answers no HTTP ({type(error).__name__}): give the HTTP port (nsqd 4151, nsqlookupd 4161)"
         ) from error
+    except ConnectionResetError as error:
+        raise HttpError(f"{address}: closed the connection: give the HTTP port (nsqd 4151, nsqlookupd 4161)") from error
     except OSError as error:
         raise HttpError(f"{address}: {error}") from error
     finally:

@@ -1,0 +1,135 @@
+"""Wrong addresses and peers that speak nonsense: a clear error or a logged retry, never a hang and never a spin."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+from gevent.server import StreamServer
+
+from eventbus import NotSent
+from eventbus.engines.nsq.engine import NsqEngine, open_nsq
+from eventbus.errors import EventBusError
+from tests.nsqd import Nsqd, Nsqlookupd, free_port
+from tests.peers import ScriptedNsqd, frame
+
+Ends = Callable[[Any], Any]
+
+
+class Babbler:
+    """Says the same to everybody who connects, and counts them."""
+
+    def __init__(self, said: bytes) -> None:
+        self.connections = 0
+        self._said = said
+        self._server = StreamServer(("127.0.0.1", 0), self._serve)
+        self._server.start()
+        self.address = f"127.0.0.1:{self._server.server_port}"
+
+    def _serve(self, socket: Any, _address: Any) -> None:
+        self.connections += 1
+        socket.sendall(self._said)
+        gevent.sleep(0.2)
+        socket.close()
+
+    def end(self) -> None:
+        self._server.stop(timeout=0.1)
+
+
+def refuses(engine: NsqEngine, said: str) -> None:
+    """Publishing ends in time with an error that says it; subscribing logs it and goes on."""
+    began = time.monotonic()
+    with pytest.raises(NotSent, match=said):
+        engine.publish("t", b"x", delay=0.0, timeout=1.5)
+    engine.subscribe("t", "c", lambda batch: None, max_in_flight=1, message_timeout=10.0)
+    assert time.monotonic() - began < 6
+
+
+def test_an_http_port_given_for_the_tcp_port_is_named(nsqd: Nsqd, ends: Ends) -> None:
+    refuses(ends(open_nsq(f"nsq+direct://{nsqd.http}")), "give nsqd's TCP port")
+
+
+def test_a_tcp_port_given_for_the_http_port_is_named(nsqd: Nsqd, ends: Ends) -> None:
+    engine = ends(open_nsq(f"nsq+direct://{nsqd.tcp}?http={nsqd.tcp}"))
+    with pytest.raises(EventBusError, match="give the HTTP port"):
+        engine.stats()
+
+
+def test_a_tcp_port_given_for_nsqlookupd_is_named(lookupd: Nsqlookupd, ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
+    engine = ends(open_nsq(f"nsq://{lookupd.tcp}?connect_timeout=0.5"))
+    with pytest.raises(NotSent, match="none is known"):
+        engine.publish("t", b"x", delay=0.0, timeout=1.0)
+    assert f"nsqlookupd {lookupd.tcp}: " in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (b"220 mail.example ESMTP\r\n", "no NSQ frame"),
+        (b"\x00" * 64, "no NSQ frame"),
+        (b"", "ConnectionResetError|TimeoutError"),
+        (frame(0, b"hello"), "answers IDENTIFY with no JSON"),
+        (frame(0, b"[1]"), "no JSON object"),
+        (frame(1, b"E_BAD_BODY no"), "nsqd says E_BAD_BODY no"),
+    ],
+)
+def test_what_is_no_nsqd_is_named_and_not_hammered(ends: Ends, said: bytes, error: str) -> None:
+    peer = ends(Babbler(said))
+    engine = ends(open_nsq(f"nsq+direct://{peer.address}?connect_timeout=0.5&reconnect_ceiling=1"))
+    refuses(engine, error)
+    before = peer.connections
+    gevent.sleep(2)
+    assert peer.connections - before <= 12, "it is hammered"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{not json",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"producers": 5}',
+        b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
+        b"garbage\r\n\r\n",
+        b"",
+    ],
+)
+def test_an_nsqlookupd_that_answers_nonsense_is_logged_once_and_the_other_counts(
+    ends: Ends, said: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = ends(Nsqlookupd())
+    nsqd = ends(Nsqd(lookupds=(good,)))
+    nsqd.post("/topic/create", topic="t")
+    bad = ends(Babbler(said))
+    engine = ends(open_nsq(f"nsq://{bad.address},{good.http}?lookup_interval=0.2&connect_timeout=0.5"))
+    got: list[Any] = []
+    joined = engine.subscribe("t", "c", got.extend, max_in_flight=1, message_timeout=10.0)
+    gevent.sleep(1.5)
+    assert [each.address for each in joined.connections] == [nsqd.tcp]
+    assert caplog.text.count(f"nsqlookupd {bad.address}") == 1
+    assert bad.connections <= 12
+
+
+def test_an_address_that_does_not_resolve_is_named(ends: Ends) -> None:
+    refuses(ends(open_nsq("nsq+direct://no-such-host.invalid:4150?connect_timeout=1")), "no-such-host|gaierror")
+
+
+def test_a_closed_port_is_named_and_not_hammered(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
+    port = free_port()
+    refuses(ends(open_nsq(f"nsq+direct://127.0.0.1:{port}")), "ConnectionRefusedError")
+    gevent.sleep(1)
+    assert 1 <= caplog.text.count(f"nsqd 127.0.0.1:{port}") <= 4, "the same is said again and again"
+
+
+def test_an_answer_nobody_asked_for_is_passed_over(ends: Ends) -> None:
+    def answer(peer: ScriptedNsqd, socket: Any) -> None:
+        socket.sendall(frame(0, b"OK") * 3)
+        peer.read_publish(socket)
+        socket.sendall(frame(0, b"OK"))
+        gevent.sleep(5)
+
+    peer = ends(ScriptedNsqd(answer))
+    engine = ends(open_nsq(peer.url))
+    engine.publish("t", b"x", delay=0.0, timeout=2.0)
