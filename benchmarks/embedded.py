@@ -7,14 +7,13 @@ from collections.abc import Callable
 
 import gevent
 
-from benchmarks.order import make_order
+from benchmarks.order import OrderPlaced, make_order
 from benchmarks.rows import Row, compare
 from eventbus import Bus, Service
 from eventbus.codec import MsgpackCodec, decode, dump
 from eventbus.envelope import Envelope
 from eventbus.event import event_info
 from eventbus.identity import InstantWriter, new_id
-from services.orders.events import OrderPlaced
 
 _EVENTS = 40_000
 _SAMPLE = [make_order() for _ in range(1000)]

@@ -4,9 +4,30 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from services.orders.events import OrderLine, OrderPlaced
+from eventbus import Event, Value
+
+
+class OrderLine(Value):
+    """One article."""
+
+    sku: str
+    quantity: int
+    price: Decimal
+
+
+class OrderPlaced(Event, topic="bench_orders"):
+    """An order as a subscriber reads it: the scenario's fields and types, without its owner's bounds on their values."""
+
+    order_id: UUID
+    customer_id: str
+    email: str
+    currency: str
+    placed_at: datetime
+    total: Decimal
+    note: str | None = None
+    lines: tuple[OrderLine, ...]
 
 
 def make_order() -> OrderPlaced:

@@ -20,11 +20,10 @@ import gevent
 import gevent.event
 import gevent.socket
 
-from benchmarks.order import make_order
+from benchmarks.order import OrderPlaced, make_order
 from eventbus import Bus, Event, Service
 from eventbus.codec import decode
 from eventbus.event import event_topic
-from services.orders.events import OrderPlaced
 
 TOPIC = event_topic(OrderPlaced)
 

@@ -1,12 +1,11 @@
 """Codec: envelope to bytes and back; msgpack by default, CloudEvents JSON as the other.
 
-A reader tells the two apart by the first byte: `{` opens JSON, a map header opens msgpack. Whatever the bytes are, `decode`
-returns an envelope or raises `DecodeError`, within limits that are checked before and while decoding.
+A reader tells the two apart by the first byte: `{` opens JSON, a map header opens msgpack. Whatever the bytes are,
+`decode` returns an envelope or raises `DecodeError`, within limits that are checked before and while decoding.
 
-The fast way and the careful way. Most messages are small and plain, and for those the limits can be proved without looking
-at every value: the bytes that can open a container, counted, bound the depth; and since `packb` writes the shortest form
-of everything, a tree that packs to as many bytes as came in has lost no entry to a duplicate key. Whatever is not proved so
-(floats, binary, many containers, other writers' longer forms) is decoded again with hooks and walked.
+Most messages are small and plain, and for those `packing.py` proves the limits without looking at every value.
+Whatever is not proved there (floats, binary, many containers, other writers' longer forms) is decoded again here,
+with hooks, and walked.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from pydantic_core import PydanticSerializationError
 from eventbus.envelope import Envelope, read_attributes
 from eventbus.errors import DecodeError, EncodeError
 from eventbus.event import Event
+from eventbus.packing import LONG_HEADS, pack, read_plainly
 
 MEBIBYTE = 1024 * 1024
 MSGPACK = "application/msgpack"
@@ -48,15 +48,7 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 
-# fixmap, fixarray, array 16/32, map 16/32: https://github.com/msgpack/msgpack/blob/master/spec.md
-_CONTAINERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])
-# bin, ext, float, fixext: values that need a closer look
-_SPECIAL = bytes([*range(0xC4, 0xCC), *range(0xD4, 0xD9)])
-_LONG_HEADS = bytes([0xDC, 0xDD, 0xDE, 0xDF])
-_FAST_BYTES = 65_536
 _MAP_HEADS = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
-_packb = msgpack.packb
-_unpackb = msgpack.unpackb
 
 
 class Codec(Protocol):
@@ -76,10 +68,9 @@ class MsgpackCodec:
 
     def encode(self, envelope: Envelope) -> bytes:
         try:
-            body: bytes = _packb(envelope.attributes(MSGPACK))
+            return pack(envelope.attributes(MSGPACK))
         except Exception as error:  # msgpack's errors are not one family: OverflowError, TypeError, ValueError
             raise _unwritable(envelope, error) from error
-        return body
 
 
 class JsonCodec:
@@ -143,16 +134,8 @@ def decode(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Envelope:
 
 
 def _read_msgpack(body: bytes, limits: Limits) -> dict[str, Any]:
-    size = len(body)
-    if (
-        size <= _FAST_BYTES
-        and size - len(body.translate(None, _CONTAINERS)) <= limits.max_depth
-        and len(body.translate(None, _SPECIAL)) == size
-    ):
-        tree: dict[str, Any] = _unpackb(body)
-        if len(_packb(tree)) == size:
-            return tree
-    return _read_msgpack_carefully(body, limits)
+    tree = read_plainly(body, limits.max_depth)
+    return tree if tree is not None else _read_msgpack_carefully(body, limits)
 
 
 def _read_msgpack_carefully(body: bytes, limits: Limits) -> dict[str, Any]:
@@ -175,9 +158,9 @@ def _read_msgpack_carefully(body: bytes, limits: Limits) -> dict[str, Any]:
     size = len(body)
     # an array's memory is taken when its head is read; nested heads that each claim the rest of the body would take its
     # square, so the more long heads there can be, the less each may claim
-    heads = size - len(body.translate(None, _LONG_HEADS))
+    heads = size - len(body.translate(None, LONG_HEADS))
     items = min(size, limits.max_items, max(1024, 4 * size // max(heads, 1)))
-    tree: dict[str, Any] = _unpackb(
+    tree: dict[str, Any] = msgpack.unpackb(
         body,
         object_pairs_hook=read_map,
         list_hook=read_list,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from eventbus.errors import DecodeError
 from eventbus.identity import InstantWriter, parse_instant
@@ -27,7 +27,7 @@ _write = InstantWriter().write
 
 
 class Envelope:
-    """One event on its way. Treated as frozen once made; slots, because one is made for each message.
+    """One event on its way. Treated as frozen once made.
 
     Attributes:
         id, source, type: CloudEvents' identity: UUIDv7 text, the publishing service, the event's name.
@@ -42,60 +42,29 @@ class Envelope:
         extensions: attributes that this version does not know, kept as they came.
     """
 
-    __slots__ = (
-        "causation_id",
-        "correlation_id",
-        "data",
-        "deliver_at",
-        "depth",
-        "expires_at",
-        "extensions",
-        "id",
-        "prior_attempts",
-        "replay_for",
-        "source",
-        "subject",
-        "time",
-        "traceparent",
-        "type",
-        "version",
-    )
+    # defaults of the class, so that an envelope holds only what its message says
+    version = 1
+    causation_id: str | None = None
+    traceparent: str | None = None
+    subject: str | None = None
+    expires_at: float | None = None
+    deliver_at: float | None = None
+    depth = 0
+    replay_for: str | None = None
+    prior_attempts = 0
+    extensions: dict[str, Any] | None = None
 
     def __init__(
-        self,
-        id: str,
-        source: str,
-        type: str,
-        time: str,
-        data: Any,
-        *,
-        version: int = 1,
-        correlation_id: str | None = None,
-        causation_id: str | None = None,
-        traceparent: str | None = None,
-        subject: str | None = None,
-        expires_at: float | None = None,
-        deliver_at: float | None = None,
-        depth: int = 0,
-        replay_for: str | None = None,
-        extensions: dict[str, Any] | None = None,
+        self, id: str, source: str, type: str, time: str, data: Any, correlation_id: str | None = None, **others: Any
     ) -> None:
         self.id = id
         self.source = source
         self.type = type
         self.time = time
         self.data = data
-        self.version = version
         self.correlation_id = id if correlation_id is None else correlation_id
-        self.causation_id = causation_id
-        self.traceparent = traceparent
-        self.subject = subject
-        self.expires_at = expires_at
-        self.deliver_at = deliver_at
-        self.depth = depth
-        self.replay_for = replay_for
-        self.prior_attempts = 0
-        self.extensions = extensions
+        if others:
+            self.__dict__.update(others)
 
     def __repr__(self) -> str:
         return f"<Envelope {self.type} v{self.version} id={self.id} source={self.source}>"
@@ -145,46 +114,58 @@ def read_attributes(wire: Mapping[str, Any]) -> Envelope:
     Raises:
         DecodeError: names the attribute that is missing or wrong.
     """
-    get = wire.get
-    identifier, source, kind, time = get("id"), get("source"), get("type"), get("time", "")
-    correlation, causation = get("correlationid"), get("causationid")
-    if not (
-        type(identifier) is str
-        and type(source) is str
-        and type(kind) is str
-        and type(time) is str
-        and identifier
-        and source
-        and kind
-        and get("specversion") == SPEC_VERSION
-        and (correlation is None or type(correlation) is str)
-        and (causation is None or type(causation) is str)
-    ):
-        _refuse(wire)
-    envelope = Envelope(identifier, source, kind, time, get("data"), correlation_id=correlation, causation_id=causation)
-    version = get("dataversion")
-    is_plain = (
-        len(wire) == (9 if causation is None else 10)
-        and version is not None
-        and correlation is not None
-        and time
-        and "datacontenttype" in wire
-        and "data" in wire
-        and len(identifier) + len(source) + len(kind) <= MAX_ATTRIBUTE_LENGTH
-        and (identifier + source + kind + time + correlation).isprintable()
-    )
-    if version is not None:
-        if type(version) is not int or version < 1:
-            raise DecodeError("attribute dataversion is no whole number of 1 or more")
+    envelope = _read_plain(wire)
+    return envelope if envelope is not None else _read_whole(wire)
+
+
+def _read_plain(wire: Mapping[str, Any]) -> Envelope | None:
+    """Return the envelope of a mapping with exactly the nine attributes that are always there, else None."""
+    try:
+        identifier, source, kind, correlation = wire["id"], wire["source"], wire["type"], wire["correlationid"]
+        time, version, data = wire["time"], wire["dataversion"], wire["data"]
+        # joining fails for what is no text, so that one look at the whole stands for five
+        texts = identifier + source + kind + time + correlation
+        if not (
+            len(wire) == 9
+            and "datacontenttype" in wire
+            and wire["specversion"] == SPEC_VERSION
+            and texts.isprintable()
+            and len(texts) <= MAX_ATTRIBUTE_LENGTH
+            and identifier
+            and source
+            and kind
+            and time
+            and type(version) is int
+            and version >= 1
+        ):
+            return None
+    except (KeyError, TypeError, AttributeError):
+        return None
+    envelope = Envelope(identifier, source, kind, time, data, correlation)
+    if version != 1:
         envelope.version = version
-    if not is_plain:  # something beyond the nine attributes that are always there, or missing, or odd
-        _read_optional(envelope, wire)
+    return envelope
+
+
+def _read_whole(wire: Mapping[str, Any]) -> Envelope:
+    """Return the envelope of any mapping; look at the attributes one by one."""
+    if wire.get("specversion") != SPEC_VERSION:
+        raise DecodeError(f"attribute specversion is not {SPEC_VERSION!r}: no CloudEvents 1.0 envelope")
+    identifier, source, kind = _text(wire, "id"), _text(wire, "source"), _text(wire, "type")
+    if not (identifier and source and kind):
+        missing = next(name for name in ("id", "source", "type") if not wire.get(name))
+        raise DecodeError(f"attribute {missing} is missing or empty")
+    envelope = Envelope(identifier, source, kind, _text(wire, "time") or "", wire.get("data"), _text(wire, "correlationid"))
+    version = wire.get("dataversion", 1)
+    if type(version) is not int or version < 1:
+        raise DecodeError("attribute dataversion is no whole number of 1 or more")
+    envelope.version = version
+    envelope.causation_id = _text(wire, "causationid")
+    _read_optional(envelope, wire)
     return envelope
 
 
 def _read_optional(envelope: Envelope, wire: Mapping[str, Any]) -> None:
-    for name in ("id", "source", "type", "time", "correlationid", "causationid"):
-        _text(wire, name)
     envelope.traceparent = _text(wire, "traceparent")
     envelope.subject = _text(wire, "subject")
     envelope.replay_for = _text(wire, "replayfor")
@@ -217,14 +198,3 @@ def _count(wire: Mapping[str, Any], name: str) -> int:
     if type(value) is not int or value < 0:
         raise DecodeError(f"attribute {name} is no whole number of 0 or more")
     return value
-
-
-def _refuse(wire: Mapping[str, Any]) -> NoReturn:
-    if wire.get("specversion") != SPEC_VERSION:
-        raise DecodeError(f"attribute specversion is not {SPEC_VERSION!r}: no CloudEvents 1.0 envelope")
-    for name in ("id", "source", "type"):
-        if not _text(wire, name):
-            raise DecodeError(f"attribute {name} is missing or empty")
-    for name in ("time", "correlationid", "causationid"):
-        _text(wire, name)
-    raise DecodeError("the envelope's attributes are not valid")

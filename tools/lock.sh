@@ -4,6 +4,6 @@ set -eu
 uv=.venv/bin/uv
 options="--quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url"
 # hatchling and editables build the editable install of this project itself
-printf 'hatchling==1.33.0\neditables\n' | $uv pip compile $options pyproject.toml --extra cli - -o requirements/run.lock
+printf 'hatchling==1.33.0\neditables\n' | $uv pip compile $options pyproject.toml --extra cli --extra fast - -o requirements/run.lock
 $uv pip compile $options pyproject.toml --all-extras --group dev -o requirements/dev.lock
 $uv pip compile $options pyproject.toml --all-extras --group dev --group bench -o requirements/bench.lock
