@@ -59,7 +59,8 @@ type: $(DEV_STAMP) ## mypy --strict
 imports: $(DEV_STAMP) ## the walls between the parts
 	@$(BIN)/lint-imports
 
-bench: $(DEV_STAMP) ## benchmarks; ARGS="--json FILE" writes the rows
+bench: $(DEV_STAMP) nsq ## benchmarks beside peers; ARGS="--json FILE --plot FILE" writes rows and plot
+	@$(BIN)/pip install --quiet --require-hashes -r requirements/bench.lock
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 fuzz: $(DEV_STAMP) ## throw bytes at the decoder; SECONDS=60

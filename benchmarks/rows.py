@@ -76,3 +76,26 @@ def show(rows: Sequence[Row]) -> None:
 def write(rows: Sequence[Row], path: Path) -> None:
     """Write the rows as JSON."""
     path.write_text(json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
+
+
+def plot(rows: Sequence[Row], path: Path) -> None:
+    """Draw the ratios as bars, with a mark at each goal; needs the bench group."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "eventbus"
+    import matplotlib.pyplot as plt
+
+    shown = [row for row in rows if row.theirs]
+    figure, axes = plt.subplots(figsize=(10, 0.4 * len(shown) + 1))
+    places = range(len(shown))
+    met = ["#3a7d44" if row.goal is None or row.ratio >= row.goal else "#b5651d" for row in shown]
+    axes.barh(places, [row.ratio for row in shown], color=met)
+    for place, row in zip(places, shown, strict=True):
+        if row.goal is not None:
+            axes.plot([row.goal, row.goal], [place - 0.45, place + 0.45], color="black", linewidth=2)
+    axes.set_yticks(places, [f"{row.name} / {row.peer}" for row in shown])
+    axes.set_xlabel("ratio of ours to the peer or limit; the black mark is the goal")
+    axes.invert_yaxis()
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})

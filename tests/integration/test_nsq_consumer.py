@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import gevent
 import pytest
 
 from eventbus import Bus
+from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.consumer import NsqSubscription
 from eventbus.engines.nsq.engine import NsqEngine, open_nsq
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
@@ -398,3 +400,22 @@ def test_a_message_in_the_same_read_as_the_answer_to_sub_is_not_lost(ends: Ends)
     got: list[Any] = []
     subscribe(ends(open_nsq(peer.url)), into=got)
     eventually(lambda: [each.body for each in got] == [b"early"])
+
+
+def test_ipv6(ends: Ends) -> None:
+    """40 of the checklist: a real nsqd on ::1, for publishing, consuming and HTTP."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    nsqd = Nsqd(start=False)
+    nsqd.tcp, nsqd.http = Address("::1", nsqd.tcp.port), Address("::1", nsqd.http.port)
+    nsqd.start()
+    ends(nsqd)
+    engine = ends(open_nsq(nsqd.url))
+    got: list[Any] = []
+    subscribe(engine, into=got)
+    engine.publish("t", b"six", delay=0.0, timeout=5.0)
+    eventually(lambda: [each.body for each in got] == [b"six"])
+    assert "t" in engine.stats()

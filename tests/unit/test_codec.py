@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventbus import DecodeError, EncodeError, Event, Value
-from eventbus.codec import JsonCodec, Limits, MsgpackCodec, decode, dump
-from eventbus.envelope import Envelope
+from eventbus.codec import JsonCodec, Limits, MsgpackCodec, _read_msgpack_carefully, decode, dump
+from eventbus.envelope import Envelope, read_attributes
+from eventbus.packing import read_plainly_with_msgpack, read_plainly_with_ormsgpack
 
 CODECS = [MsgpackCodec(), JsonCodec()]
 ENVELOPE: dict[str, Any] = {
@@ -120,6 +121,39 @@ def test_no_damaged_envelope_raises_anything_but_a_decode_error(data: Any) -> No
     damaged = whole[:at] + data.draw(st.binary(max_size=8)) + whole[at + data.draw(st.integers(0, 8)) :]
     with suppress(DecodeError):
         decode(damaged)
+
+
+@pytest.mark.parametrize(
+    "reader", [read_plainly_with_msgpack, read_plainly_with_ormsgpack], ids=lambda reader: reader.__name__
+)
+@given(data=st.data(), tree=trees)
+@settings(max_examples=400, deadline=None)
+def test_a_plain_reader_returns_what_the_careful_one_does_or_nothing(reader: Any, data: Any, tree: Any) -> None:
+    """With the extra eventbus[fast] and without it the same bytes mean the same."""
+    whole = msgpack.packb({**ENVELOPE, "data": tree})
+    at = data.draw(st.integers(0, len(whole) - 1))
+    body = data.draw(st.sampled_from([whole, whole[:at] + data.draw(st.binary(max_size=4)) + whole[at + 1 :]]))
+    try:
+        read = reader(body, 32)
+    except Exception:
+        read = None
+    if read is not None:
+        assert read == _read_msgpack_carefully(body, Limits())
+
+
+@pytest.mark.parametrize(
+    "reader", [read_plainly_with_msgpack, read_plainly_with_ormsgpack], ids=lambda reader: reader.__name__
+)
+def test_no_plain_reader_passes_what_must_be_refused(reader: Any) -> None:
+    for body in BAD.values():
+        try:
+            read = reader(body, 32)
+        except Exception:
+            continue
+        if read is not None:
+            with pytest.raises(Exception, match=r"."):
+                read_attributes(read)
+    assert reader(msgpack.packb(ENVELOPE), 32) == ENVELOPE
 
 
 def nested(depth: int) -> Any:

@@ -28,3 +28,10 @@ def test_the_python_in_the_guides_compiles() -> None:
     for page in (ROOT / "docs" / "guides").glob("*.md"):
         for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
             compile(block, page.name, "exec")
+
+
+def test_every_test_that_the_docs_name_exists() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for page in (ROOT / "docs").rglob("*.md"):
+        for name in re.findall(r"`(test_\w+)`", page.read_text()):
+            assert f"def {name}(" in sources, f"{page.name}: {name}"

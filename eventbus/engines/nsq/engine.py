@@ -77,6 +77,7 @@ class NsqEngine:
         self._subscriptions: list[NsqSubscription] = []
         self._timer: Any = None
         self._ticks = 0
+        self._checked_topics: set[str] = set()
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -116,10 +117,11 @@ class NsqEngine:
     def _check(self, topic: str, body: bytes) -> None:
         if self._is_closed:
             raise BusStateError(f"publish to {topic!r}: the NSQ engine is closed")
-        check_name(topic, kind="topic")
+        if topic not in self._checked_topics:
+            self._checked_topics.add(check_name(topic, kind="topic"))
+            self._start_timer()
         if not 0 < len(body) <= self.max_message_bytes:
             raise Rejected(f"{len(body):,} bytes to {topic!r}: a message has 1 to {self.max_message_bytes:,} bytes")
-        self._start_timer()
 
     # -- consuming ----------------------------------------------------------------------------------------------------
 
