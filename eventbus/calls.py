@@ -16,33 +16,36 @@ if TYPE_CHECKING:
     from eventbus.bus import Bus
 
 
-def plain_call(binding: Binding) -> Callable[[Sequence[Job]], None]:
+def plain_call(binding: Binding, service: str) -> Callable[[Sequence[Job]], None]:
     """Return what runs the handler on one job, or on the jobs of a batch."""
     handler = binding.handler
     wants_context = binding.wants_context
-    is_batch = binding.batch is not None
+    set_cause = current_cause.set
 
     def call(jobs: Sequence[Job]) -> None:
         job = jobs[0]
-        current_cause.set((job.envelope, job.source.service.name))
-        if is_batch:
-            events = [each.event for each in jobs]
-            result = handler(events, [each.context for each in jobs]) if wants_context else handler(events)
-        else:
-            result = handler(job.event, job.context) if wants_context else handler(job.event)
+        set_cause((job.envelope, service))
+        result = handler(job.event, job.context) if wants_context else handler(job.event)
         if result is not None:
             publish_result(job.source.bus, binding, result)
 
-    return call
+    def call_batch(jobs: Sequence[Job]) -> None:
+        set_cause((jobs[0].envelope, service))
+        events = [each.event for each in jobs]
+        result = handler(events, [each.context for each in jobs]) if wants_context else handler(events)
+        if result is not None:
+            publish_result(jobs[0].source.bus, binding, result)
+
+    return call if binding.batch is None else call_batch
 
 
-def wrapped_call(binding: Binding, middleware: Sequence[Middleware]) -> Callable[[Sequence[Job]], None]:
+def wrapped_call(binding: Binding, service: str, middleware: Sequence[Middleware]) -> Callable[[Sequence[Job]], None]:
     """The same through middleware, the first of which is the outermost."""
     is_batch = binding.batch is not None
 
     def call(jobs: Sequence[Job]) -> None:
         first = jobs[0]
-        current_cause.set((first.envelope, first.source.service.name))
+        current_cause.set((first.envelope, service))
 
         def innermost(event: Any, context: Context) -> Any:
             if binding.wants_context:

@@ -19,7 +19,7 @@ from typing import Any, NoReturn, Protocol
 import msgpack
 from pydantic_core import PydanticSerializationError
 
-from eventbus.envelope import Envelope, read_attributes
+from eventbus.envelope import Envelope, read_attributes, read_plain_attributes
 from eventbus.errors import DecodeError, EncodeError
 from eventbus.event import Event
 from eventbus.packing import LONG_HEADS, pack, read_plainly
@@ -115,27 +115,34 @@ def decode(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Envelope:
     Raises:
         DecodeError: for any bytes that are no valid envelope within `limits`; never anything else.
     """
-    if len(body) > limits.max_bytes:
-        raise DecodeError(f"{len(body):,} bytes, and the limit is {limits.max_bytes:,}", body=body)
-    if not body:
-        raise DecodeError("no bytes at all", body=body)
     try:
-        first = body[0]
-        if first in _MAP_HEADS:
-            return read_attributes(_read_msgpack(body, limits))
-        if first == 0x7B:
-            return read_attributes(_read_json(body, limits))
+        if len(body) <= limits.max_bytes and body[0] in _MAP_HEADS:
+            tree = read_plainly(body, limits.max_depth)
+            if tree is not None:
+                envelope = read_plain_attributes(tree)
+                if envelope is not None:
+                    return envelope
+        return read_attributes(_read_carefully(body, limits))
     except DecodeError as error:
         error.body = body
         raise
     except Exception as error:  # whatever a decoder raises about bytes is about the bytes
-        raise DecodeError(f"not readable: {type(error).__name__}", body=body) from error
-    raise DecodeError(f"the first byte is 0x{first:02x}: neither a msgpack map nor a JSON object", body=body)
+        raise DecodeError(_describe(body, error), body=body) from error
 
 
-def _read_msgpack(body: bytes, limits: Limits) -> dict[str, Any]:
-    tree = read_plainly(body, limits.max_depth)
-    return tree if tree is not None else _read_msgpack_carefully(body, limits)
+def _read_carefully(body: bytes, limits: Limits) -> dict[str, Any]:
+    if len(body) > limits.max_bytes:
+        raise DecodeError(f"{len(body):,} bytes, and the limit is {limits.max_bytes:,}")
+    first = body[0]
+    if first in _MAP_HEADS:
+        return _read_msgpack_carefully(body, limits)
+    if first == 0x7B:
+        return _read_json(body, limits)
+    raise DecodeError(f"the first byte is 0x{first:02x}: neither a msgpack map nor a JSON object")
+
+
+def _describe(body: bytes, error: Exception) -> str:
+    return f"not readable: {type(error).__name__}" if body else "no bytes at all"
 
 
 def _read_msgpack_carefully(body: bytes, limits: Limits) -> dict[str, Any]:

@@ -99,8 +99,8 @@ def park(
             "eventtype": None if envelope is None else envelope.type,
             "body": delivery.body,
         },
-        correlation_id=None if envelope is None else envelope.correlation_id,
-        causation_id=None if envelope is None else envelope.causation_id,
+        None if envelope is None else envelope.correlation_id,
+        None if envelope is None else {"causation_id": envelope.causation_id},
     )
     body = _msgpack.encode(letter)
     if len(body) > engine.max_message_bytes:

@@ -59,7 +59,9 @@ class Dispatcher:
         self._answers = Answers(self, topic, bus.middleware)
         bindings = [binding for binding in service.bindings if binding.topic == topic]
         clock = bus.engine.clock
-        self._routes = {binding.type_name: Route(binding, bus.middleware, clock, self._run_later) for binding in bindings}
+        self._routes = {
+            binding.type_name: Route(binding, service.name, bus.middleware, clock, self._run_later) for binding in bindings
+        }
         concurrency = sum(binding.concurrency for binding in bindings)
         self._may_exceed = len(bindings) > 1
         self.workers = Workers(self._work, concurrency, self.backoff)
@@ -107,6 +109,8 @@ class Dispatcher:
     def _work(self, delivery: Delivery) -> None:
         try:
             self._open(delivery)
+            if self.backoff.state is State.PROBING:
+                self.workers.probe()  # the test neither passed nor failed: try the next
         except BaseException as error:  # nothing may end a worker or leave a delivery unanswered
             log.exception("delivery on %s/%s could not be dispatched: %s", self.topic, self.channel, error)
             delivery.requeue(AFTER_FAILED_PARKING)
@@ -189,7 +193,12 @@ class Dispatcher:
             self._run(route, (job,))
 
     def _run_later(self, route: Route, jobs: Sequence[Job]) -> None:
-        self.workers.chores.append(lambda: self._run(route, jobs))
+        def run() -> None:
+            self._run(route, jobs)
+            if self.backoff.state is State.PROBING:
+                self.workers.probe()
+
+        self.workers.chores.append(run)
         self.workers.wake()
 
     def _run(self, route: Route, jobs: Sequence[Job]) -> None:
@@ -219,11 +228,8 @@ class Dispatcher:
             self._run_later(route, (job,))
 
     def _failed(self, binding: Binding, job: Job, error: BaseException) -> None:
-        if self._answers.failed(binding, job, error):
-            if self.backoff.failed():
-                self._pause()
-        elif self.backoff.state is State.PROBING:
-            self.workers.probe()  # the test neither passed nor failed: try the next
+        if self._answers.failed(binding, job, error) and self.backoff.failed():
+            self._pause()
 
     # -- backing off ----------------------------------------------------------------------------------------------
 

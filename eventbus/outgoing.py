@@ -39,7 +39,9 @@ class Outgoing:
         """Return the envelope in which `event` travels from here and now; caused by the event being handled, if any."""
         info = event_info(type(event))
         now = self._time()
-        envelope = Envelope(event_id(event), self._source, info.name, self._write(now), dump(event), version=info.version)
+        envelope = Envelope(event_id(event), self._source, info.name, self._write(now), dump(event))
+        if info.version != 1:
+            envelope.version = info.version
         if subject is not None:
             envelope.subject = subject
         cause = current_cause.get()

@@ -30,6 +30,7 @@ class Route:
     def __init__(
         self,
         binding: Binding,
+        service: str,
         middleware: Sequence[Middleware],
         clock: Clock,
         release: Callable[[Route, Sequence[Job]], None],
@@ -38,7 +39,7 @@ class Route:
         self.validate = binding.event_type.__pydantic_validator__.validate_python
         self.known_fields = len(binding.event_type.model_fields)
         layers = [each for each in middleware if overrides(each, "handle")]
-        self.call = wrapped_call(binding, layers) if layers else plain_call(binding)
+        self.call = wrapped_call(binding, service, layers) if layers else plain_call(binding, service)
         self.running = 0
         self.waiting: deque[Job] = deque()
         self.batcher: Batcher[Job] | None = None

@@ -238,6 +238,33 @@ def test_a_channel_whose_handlers_keep_failing_backs_off_and_recovers(world: Wor
         eventually(lambda: dispatcher.handled == 20)
 
 
+def test_backing_off_ends_although_the_test_deliveries_are_poison(world: World) -> None:
+    kind, seen = numbered(), Seen()
+    broken = [True]
+
+    def act(event: object, context: object) -> None:
+        if broken[0]:
+            raise Boom("the database is down")
+
+    service = listener(
+        kind,
+        seen,
+        act=act,
+        concurrency=1,
+        retry=Retry(attempts=60, first=0.3, ceiling=0.3),
+        backoff=Backoff(after=2, first=0.2),
+    )
+    with world.bus() as bus:
+        bus.start(service)
+        publish_numbers(bus, kind, [1, 2])
+        eventually(lambda: bus.dispatchers[0].backoff.state is not State.CLOSED)
+        for _ in range(3):
+            bus.engine.publish(service.topics[0], b"poison", delay=0.0, timeout=5.0)
+        broken[0] = False
+        eventually(lambda: bus.dispatchers[0].handled == 2)
+        eventually(lambda: len(bus.dead_letters(kind, service).list()) == 3)
+
+
 def test_one_bad_event_does_not_slow_its_channel(world: World) -> None:
     kind, seen = numbered(), Seen()
 

@@ -96,7 +96,9 @@ def test_any_event_survives_the_trip(codec: Any, event: Sample) -> None:
 @given(data=trees, name=text, depth=st.integers(0, 1000), due=st.floats(0, 4e9), extension=trees)
 @settings(max_examples=200, deadline=None)
 def test_any_envelope_survives_the_trip(codec: Any, data: Any, name: str, depth: int, due: float, extension: Any) -> None:
-    sent = Envelope(name, name, name, "2026-01-01T00:00:00Z", data, depth=depth, deliver_at=due, causation_id=name)
+    sent = Envelope(
+        name, name, name, "2026-01-01T00:00:00Z", data, None, {"depth": depth, "deliver_at": due, "causation_id": name}
+    )
     sent.extensions = {"zzz": extension}
     read = decode(codec.encode(sent))
     for attribute in ("id", "source", "type", "time", "data", "depth", "causation_id", "correlation_id", "extensions"):

@@ -1,6 +1,6 @@
 module eventbus/tools/nsq
 
-go 1.22
+go 1.19
 
 require github.com/nsqio/nsq v1.3.0
 

@@ -45,7 +45,9 @@ class NsqDelivery:
         if connection is not None:
             self._connection = None
             connection.in_flight -= 1
-            connection.answer(b"FIN %b\n" % self.id)
+            connection.answers.append(b"FIN %b\n" % self.id)  # not by `answer`: this is the way of every message
+            if not connection.will_flush:
+                connection.flush_soon()
 
     def requeue(self, delay: float = 0.0) -> None:
         connection = self._connection
@@ -101,8 +103,8 @@ class ConsumerConnection(Connection):
         self._receiver = receiver
         self._quiet_watch = quiet_watch
         self._on_subscribed = on_subscribed
-        self._answers: list[bytes] = []
-        self._will_flush = False
+        self.answers: list[bytes] = []
+        self.will_flush = False
         self._last_answer = 0.0
         self._late = 0
         self._complained = 0.0
@@ -122,7 +124,7 @@ class ConsumerConnection(Connection):
         if self.window.received(self.in_flight, self.ready, size, self.last_read - self._last_answer):
             self._quiet_watch.add(self)
         self._receiver(messages)
-        self._flush_soon()  # after the workers, which are scheduled already: often nothing is left to hold then
+        self.flush_soon()  # after the workers, which are scheduled already: often nothing is left to hold then
 
     def on_answer(self, frame: Frame) -> None:
         kind, data = frame
@@ -139,7 +141,7 @@ class ConsumerConnection(Connection):
             self.has_stopped.set()
 
     def on_closed(self, reason: Exception) -> None:
-        self._answers.clear()
+        self.answers.clear()
         self.has_stopped.set()
 
     def _complain_late(self, text: str) -> None:
@@ -158,22 +160,21 @@ class ConsumerConnection(Connection):
 
     def answer(self, line: bytes) -> None:
         """Queue an answer for the next flush."""
-        self._answers.append(line)
-        if not self._will_flush:
-            self._will_flush = True
-            self._run_callback(self.flush)
+        self.answers.append(line)
+        self.flush_soon()
 
-    def _flush_soon(self) -> None:
-        if not self._will_flush:
-            self._will_flush = True
+    def flush_soon(self) -> None:
+        """Have the answers sent once the hub's loop comes round."""
+        if not self.will_flush:
+            self.will_flush = True
             self._run_callback(self.flush)
 
     def flush(self) -> None:
         """Send the queued answers, and RDY where another is right now: first, so that it holds for what the answers free."""
-        self._will_flush = False
+        self.will_flush = False
         if not self.is_open:
             return
-        answers = self._answers
+        answers = self.answers
         if self.is_subscribed and not self.is_stopping:
             ready = self.window.ready(self.in_flight)
             if ready != self.ready:
@@ -190,14 +191,14 @@ class ConsumerConnection(Connection):
         if limit != self.window.limit:
             self.window.limit = limit
             self.window.credit = max(1, min(self.window.credit, limit))
-            self._flush_soon()
+            self.flush_soon()
 
     def check_quiet(self, now: float) -> bool:
         """Whether the flood is over; RDY goes back then."""
         if self.is_open and now - max(self.last_read, self._last_answer) < 0.001:
             return False
         self.window.quiet()
-        self._flush_soon()
+        self.flush_soon()
         return True
 
     def stop_receiving(self) -> None:
