@@ -15,6 +15,7 @@ from benchmarks.roles import TOPIC
 from benchmarks.rows import Row, compare
 
 _EVENTS = 200_000
+_TO_CONSUME = 400_000  # so that connecting does not count
 _GO = ROOT / ".cache" / "peers"
 
 
@@ -67,8 +68,8 @@ def _fill(nsqd: Server, count: int = _EVENTS) -> None:
 
 def _consuming(nsqd: Server, rounds: int, has_go: bool) -> list[Row]:
     def ours() -> float:
-        _fill(nsqd)
-        return nsqd.rate("consume", _EVENTS, "bench")
+        _fill(nsqd, _TO_CONSUME)
+        return nsqd.rate("consume", _TO_CONSUME, "bench")
 
     def peer(role: str, count: int) -> Callable[[], float]:
         def measure() -> float:
@@ -88,7 +89,7 @@ def _consuming(nsqd: Server, rounds: int, has_go: bool) -> list[Row]:
         for mode, goal in (("typed", 1.2), ("strings", None)):
             said = "go-nsq decoding the same" if mode == "typed" else "go-nsq decoding to strings"
             go = lambda mode=mode: _best_go(  # noqa: E731
-                lambda: _fill(nsqd), "consume", nsqd.tcp, TOPIC, "bench", _EVENTS, mode
+                lambda: _fill(nsqd, _TO_CONSUME), "consume", nsqd.tcp, TOPIC, "bench", _TO_CONSUME, mode
             )
             found.append(compare(name, ours, said, go, rounds=rounds, goal=goal))
     return found

@@ -100,9 +100,6 @@ class Dispatcher:
             for delivery in deliveries:
                 delivery.requeue()
             return
-        now = self._ticker.now
-        for delivery in deliveries:
-            delivery.held_since = now
         self.workers.queue.extend(deliveries)
         self.workers.wake()
 
@@ -284,7 +281,9 @@ class Dispatcher:
             return
         oldest = now - subscription.message_timeout / 2
         for delivery in [*self.workers.queue, *(job.delivery for job in self._held_jobs())]:
-            if delivery.held_since < oldest:
+            if not delivery.held_since:
+                delivery.held_since = now  # by the first tick after it came: most are answered before one looks at them
+            elif delivery.held_since < oldest:
                 delivery.held_since = now
                 delivery.touch()
 

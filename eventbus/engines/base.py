@@ -21,7 +21,7 @@ class Delivery(Protocol):
     Attributes:
         body: the message's bytes.
         attempts: how often it was delivered, this time included.
-        held_since: for the dispatcher's use: the monotonic instant at which it was received or last touched.
+        held_since: for the dispatcher: about the monotonic instant at which it was received or last touched; 0 when new.
     """
 
     body: bytes
