@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gevent
+import pytest
 
 from eventbus import Bus, Reject
 from eventbus.codec import decode
@@ -16,6 +20,7 @@ from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.http import HttpError, request
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.nsqd import HOST, Nsqd, Nsqlookupd, Process, free_port, program
+from tests.unit.test_examples import EXPECTED, FOLDER
 from tests.waiting import eventually
 
 Ends = Callable[[Any], Any]
@@ -106,3 +111,17 @@ def test_nsqadmin_shows_channels_and_parked_letters(lookupd: Nsqlookupd, make_bu
     assert len(ask(f"/api/topics/{topic}")["channels"]) == 2
     (parked,) = ask(f"/api/topics/{dead}")["channels"]
     assert (parked["channel_name"], parked["depth"]) == ("parked", 3)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_examples_run_on_a_real_nsqd_unchanged(nsqd: Nsqd, name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / name)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, "EVENTBUS_URL": nsqd.url},
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(EXPECTED[name], done.stdout), done.stdout
