@@ -55,7 +55,6 @@ class Dispatcher:
         self._engine = bus.engine
         self._limits = Limits(max_bytes=bus.engine.max_message_bytes)
         self._variables = context
-        self._ticker = bus.ticker
         self._answers = Answers(self, topic, bus.middleware)
         bindings = [binding for binding in service.bindings if binding.topic == topic]
         clock = bus.engine.clock
@@ -200,7 +199,7 @@ class Dispatcher:
 
     def _run(self, route: Route, jobs: Sequence[Job]) -> None:
         me = getcurrent()
-        self.running[me] = (jobs, route, self._ticker.now)
+        self.running[me] = (jobs, route, 0.0)
         route.running += 1
         try:
             try:
@@ -273,8 +272,11 @@ class Dispatcher:
 
     def tick(self, now: float) -> None:
         """Interrupt what ran out of time, and touch what is held for long. Runs in the hub."""
-        for greenlet, (_, route, since) in list(self.running.items()):
-            if now - since > route.binding.timeout:
+        for greenlet, (jobs, route, since) in list(self.running.items()):
+            if not since:
+                # counted from the first tick after it began: up to a tick too long, but never too short, also after a stall
+                self.running[greenlet] = (jobs, route, now)
+            elif now - since > route.binding.timeout:
                 greenlet.throw(Interrupt())
         subscription = self.subscription
         if subscription is None:
@@ -313,11 +315,12 @@ class Dispatcher:
         """Throw the handlers that still run out; return how many deliveries that concerns. They go back soon after."""
         loop = get_hub().loop
         for greenlet, run in self.running.items():
-            loop.run_callback(self._throw_out, greenlet, run)
+            loop.run_callback(self._throw_out, greenlet, run[0])
         return sum(len(jobs) for jobs, _, _ in self.running.values())
 
-    def _throw_out(self, greenlet: Any, run: _Run) -> None:
-        if self.running.get(greenlet) is run:  # it may have ended meanwhile, and the greenlet be at another delivery
+    def _throw_out(self, greenlet: Any, jobs: Sequence[Job]) -> None:
+        run = self.running.get(greenlet)
+        if run is not None and run[0] is jobs:  # it may have ended meanwhile, and the greenlet be at another delivery
             greenlet.throw(StopInterrupt())
 
     def give_up(self) -> None:

@@ -292,7 +292,8 @@ def test_a_batch_comes_full_or_after_its_wait(world: World) -> None:
         bus.start(service)
         publish_numbers(bus, kind, range(25))
         eventually(lambda: sum(sizes) == 25)
-        assert max(sizes) == 10
+        assert max(sizes) <= 10
+        assert len(sizes) <= 10
 
 
 def test_one_bad_event_does_not_take_its_batch_with_it(world: World) -> None:

@@ -57,7 +57,7 @@ def unique(prefix: str = "t") -> str:
 
 
 def make_settings(settings: dict[str, Any]) -> BusSettings:
-    return BusSettings(**{"message_timeout": 10.0, "source": "suite", **settings})
+    return BusSettings(**{"message_timeout": 10.0, "publish_timeout": 20.0, "source": "suite", **settings})
 
 
 class _Borrowed:

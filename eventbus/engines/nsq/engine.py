@@ -32,6 +32,8 @@ log = logging.getLogger("eventbus.nsq")
 LOOKUP_PORT = 4161
 _TICK = 0.05
 """Seconds between two looks at the time limits of publishers."""
+_STALL, _MAX_STALLS = 0.25, 20
+"""A tick that comes so many seconds after the last one says that the hub was blocked; so many in a row are believed."""
 _SLOW_TICKS = 10
 """Every so many ticks connections are checked and shares moved on."""
 _ANSWER_LIMIT = 5.0
@@ -77,6 +79,8 @@ class NsqEngine:
         self._subscriptions: list[NsqSubscription] = []
         self._timer: Any = None
         self._ticks = 0
+        self._last_tick = 0.0
+        self._stalls = 0
         self._checked_topics: set[str] = set()
         self._is_closed = False
 
@@ -178,6 +182,11 @@ class NsqEngine:
 
     def _tick(self) -> None:
         now = self.clock.monotonic()
+        stalled, self._last_tick = now - self._last_tick > _STALL, now
+        if stalled and self._stalls < _MAX_STALLS:
+            self._stalls += 1
+            return  # this process was busy: what came meanwhile is read before anybody's time is up
+        self._stalls = 0
         self._ticks += 1
         try:
             self._publisher.expire(now)

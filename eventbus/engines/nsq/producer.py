@@ -225,9 +225,11 @@ class ProducerConnection(Connection):
             ticket.expire(now)
 
     def expire(self, now: float, limit: float) -> None:
-        """End a connection whose oldest frame waits longer than `limit` seconds for its answer: the peer hangs."""
-        if self.is_open and self._sent and now - self._sent[0].sent_at > limit:
-            self.fail(TimeoutError(f"no answer for {now - self._sent[0].sent_at:.1f} s"))
+        """End a connection whose oldest frame waits longer than `limit` seconds, with no sign of the peer meanwhile."""
+        if self.is_open and self._sent:
+            silent = now - max(self._sent[0].sent_at, self.last_read)
+            if silent > limit:
+                self.fail(TimeoutError(f"no answer for {silent:.1f} s"))
 
 
 def is_refused_batch(error: PublishError | Exception) -> bool:
