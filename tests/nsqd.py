@@ -50,7 +50,11 @@ class Process:
 
     def __init__(self, *command: str, cwd: Path | None = None) -> None:
         self.command = command
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        handle, name = tempfile.mkstemp(prefix="process-of-a-test-")
+        os.close(handle)
+        self._path = Path(name)
+        # appending: a reader that shares the file must not move the place where the program writes
+        self.log = self._path.open("ab")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, cwd=cwd)
 
     def signal(self, number: int) -> None:
@@ -65,8 +69,7 @@ class Process:
         return self.process.returncode
 
     def output(self) -> str:
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")
+        return self._path.read_text(errors="replace")
 
     def end(self) -> None:
         if self.log.closed:
@@ -77,6 +80,7 @@ class Process:
                 self.process.kill()
             self.process.wait()
         self.log.close()
+        self._path.unlink()
 
 
 class Nsqlookupd:
