@@ -21,6 +21,17 @@ class Boom(Exception):
     pass
 
 
+class Database:
+    """What all handlers of a channel depend on; down at first."""
+
+    def __init__(self) -> None:
+        self.is_down = True
+
+    def use(self, event: object, context: object) -> None:
+        if self.is_down:
+            raise Boom("the database is down")
+
+
 def fail_until(attempt: int, error: type[BaseException] = Boom):  # type: ignore[no-untyped-def]
     def act(event: object, context: object) -> None:
         if context.attempt < attempt:  # type: ignore[attr-defined]
@@ -211,16 +222,11 @@ def test_a_handler_beyond_its_time_limit_is_interrupted_and_counts_as_failed(wor
 
 def test_a_channel_whose_handlers_keep_failing_backs_off_and_recovers(world: World) -> None:
     kind, seen = numbered(), Seen()
-    broken = [True]
-
-    def act(event: object, context: object) -> None:
-        if broken[0]:
-            raise Boom("the database is down")
-
+    database = Database()
     service = listener(
         kind,
         seen,
-        act=act,
+        act=database.use,
         retry=Retry(attempts=60, first=0.0, ceiling=0.0),
         backoff=Backoff(after=5, first=0.3, ceiling=0.6),
     )
@@ -232,7 +238,7 @@ def test_a_channel_whose_handlers_keep_failing_backs_off_and_recovers(world: Wor
         count = len(seen)
         gevent.sleep(1.0)
         assert len(seen) - count <= 6, "the broken dependency is hammered"
-        broken[0] = False
+        database.is_down = False
         eventually(lambda: dispatcher.backoff.state is State.CLOSED)
         eventually(lambda: set(seen.numbers) == set(range(20)))
         eventually(lambda: dispatcher.handled == 20)
@@ -240,16 +246,11 @@ def test_a_channel_whose_handlers_keep_failing_backs_off_and_recovers(world: Wor
 
 def test_backing_off_ends_although_the_test_deliveries_are_poison(world: World) -> None:
     kind, seen = numbered(), Seen()
-    broken = [True]
-
-    def act(event: object, context: object) -> None:
-        if broken[0]:
-            raise Boom("the database is down")
-
+    database = Database()
     service = listener(
         kind,
         seen,
-        act=act,
+        act=database.use,
         concurrency=1,
         retry=Retry(attempts=60, first=0.3, ceiling=0.3),
         backoff=Backoff(after=2, first=0.2),
@@ -260,7 +261,7 @@ def test_backing_off_ends_although_the_test_deliveries_are_poison(world: World) 
         eventually(lambda: bus.dispatchers[0].backoff.state is not State.CLOSED)
         for _ in range(3):
             bus.engine.publish(service.topics[0], b"poison", delay=0.0, timeout=5.0)
-        broken[0] = False
+        database.is_down = False
         eventually(lambda: bus.dispatchers[0].handled == 2)
         eventually(lambda: len(bus.dead_letters(kind, service).list()) == 3)
 

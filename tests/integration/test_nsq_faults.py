@@ -75,12 +75,17 @@ class Ledger:
         eventually(lambda: len(self.handled) > before + 50)
 
 
+def under_load(make_bus: MakeBus, nsqd: Nsqd) -> Ledger:
+    """Return a ledger whose events flow through `nsqd`, published on one bus and consumed on another."""
+    ledger = Ledger(make_bus(nsqd.url, query=QUICK))
+    make_bus(nsqd.url, query=QUICK).start(ledger.service)
+    ledger.load()
+    return ledger
+
+
 def test_an_nsqd_killed_under_load_loses_only_what_it_held(nsqd: Nsqd, make_bus: MakeBus) -> None:
     """F1: publishing and consuming go on after it is back; only messages in its memory can be missing."""
-    bus, consumer = make_bus(nsqd.url, query=QUICK), make_bus(nsqd.url, query=QUICK)
-    ledger = Ledger(bus)
-    consumer.start(ledger.service)
-    ledger.load()
+    ledger = under_load(make_bus, nsqd)
     ledger.flows()
     confirmed_before = set(ledger.confirmed)
     nsqd.kill()
@@ -116,10 +121,7 @@ def test_an_nsqd_killed_and_back_on_another_port_is_found_by_lookup(
 
 def test_a_graceful_restart_loses_nothing(nsqd: Nsqd, make_bus: MakeBus) -> None:
     """F3."""
-    bus, consumer = make_bus(nsqd.url, query=QUICK), make_bus(nsqd.url, query=QUICK)
-    ledger = Ledger(bus)
-    consumer.start(ledger.service)
-    ledger.load()
+    ledger = under_load(make_bus, nsqd)
     for _ in range(3):
         ledger.flows()
         nsqd.stop()
@@ -230,10 +232,7 @@ def test_a_slow_reader_is_fed_at_its_own_pace(nsqd: Nsqd, make_bus: MakeBus, end
 def test_nsqd_without_memory_queue(make_bus: MakeBus, ends: Ends) -> None:
     """--mem-queue-size=0: everything by way of the disk, over a graceful restart."""
     nsqd = ends(Nsqd("-mem-queue-size=0"))
-    bus, consumer = make_bus(nsqd.url, query=QUICK), make_bus(nsqd.url, query=QUICK)
-    ledger = Ledger(bus)
-    consumer.start(ledger.service)
-    ledger.load()
+    ledger = under_load(make_bus, nsqd)
     ledger.flows()
     nsqd.stop()
     nsqd.start()
