@@ -35,7 +35,7 @@ def _address(url: str) -> tuple[str, int]:
 
 def _body() -> bytes:
     with Bus("memory://", source="orders") as bus:
-        return bus._outgoing.encode(bus._outgoing.envelope(make_order()))
+        return bus.outgoing.encode(bus.outgoing.envelope(make_order()))
 
 
 def fill(url: str, count: str) -> None:

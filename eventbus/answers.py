@@ -43,6 +43,11 @@ class Answers:
         self._engine = source.bus.engine
         self._topic = topic
         self._channel = source.service.channel
+        self._inboxes = {
+            binding.type_name: binding.inbox
+            for binding in source.service.bindings
+            if binding.topic == topic and binding.inbox is not None
+        }
 
     def failed(self, binding: Binding, job: Job, error: BaseException) -> bool:
         """Answer a delivery whose handler raised; return whether that speaks against the channel as a whole."""
@@ -129,6 +134,9 @@ class Answers:
             delivery.requeue(AFTER_FAILED_PARKING)
             self.settled(Outcome.RETURNED, envelope, delivery, failure)
             return
+        inbox = None if envelope is None else self._inboxes.get(envelope.type)
+        if inbox is not None and envelope is not None:
+            inbox.parked(self._source.make_context(envelope, delivery, attempts))
         delivery.finish()
         log.error(
             "parked %s %s of %s/%s after %d attempts: %s%s",

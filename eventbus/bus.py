@@ -22,6 +22,7 @@ import gevent
 import gevent.event
 from gevent.hub import get_hub
 
+from eventbus.attachments import Attachment
 from eventbus.codec import CODECS
 from eventbus.context import current_cause
 from eventbus.dead_letters import DeadLetters
@@ -99,7 +100,8 @@ class Bus:
         self.ticker = Ticker()
         self.dispatchers: list[Dispatcher] = []
         self._services: list[Service] = []
-        self._outgoing = Outgoing(self.engine, CODECS[name](), self.source, self.middleware)
+        self.attachments: list[Attachment] = []
+        self.outgoing = Outgoing(self.engine, CODECS[name](), self.source, self.middleware)
         self._hub = get_hub()
         self._is_closed = False
         self._stopped = gevent.event.Event()
@@ -145,7 +147,7 @@ class Bus:
         """
         self._check_open()
         topic = event_topic(type(event))
-        outgoing = self._outgoing
+        outgoing = self.outgoing
         envelope = outgoing.envelope(event, subject=subject, expires_in=expires_in)
         wait = 0.0 if delay is None and deliver_at is None else outgoing.defer(envelope, delay, deliver_at)
         outgoing.send(topic, envelope, wait, self.publish_timeout if timeout is None else timeout)
@@ -161,8 +163,8 @@ class Bus:
             As `publish`.
         """
         self._check_open()
-        envelopes = [(event_topic(type(event)), self._outgoing.envelope(event)) for event in events]
-        self._outgoing.send_all(envelopes, self.publish_timeout if timeout is None else timeout)
+        envelopes = [(event_topic(type(event)), self.outgoing.envelope(event)) for event in events]
+        self.outgoing.send_all(envelopes, self.publish_timeout if timeout is None else timeout)
         return [envelope.id for _, envelope in envelopes]
 
     def _check_open(self) -> None:
@@ -199,6 +201,7 @@ class Bus:
             if not service.bindings:
                 raise ConfigurationError(f"service {service.name!r} has no handler; bind one with @service.on(...)")
         self.declare(*services)
+        self.attach(*(part for service in services for part in service.attachments))
         variables = contextvars.copy_context()
         variables.run(current_cause.set, None)
         started = [Dispatcher(self, service, topic, variables) for service in services for topic in service.topics]
@@ -207,6 +210,14 @@ class Bus:
         self.ticker.start(started)
         for dispatcher in started:
             dispatcher.subscribe()
+
+    def attach(self, *attachments: Attachment) -> None:
+        """Start an outbox, a server or the like, and stop it with this bus; one that is attached already is left alone."""
+        self._check_open()
+        for attachment in attachments:
+            if not any(attachment is there for there in self.attachments):
+                self.attachments.append(attachment)
+                attachment.start(self)
 
     def stop(self, *, grace: float | None = None) -> DrainReport:
         """Stop: intake ends at once, running handlers get `grace` seconds, the rest goes back to the engine for others.
@@ -221,6 +232,8 @@ class Bus:
         dispatchers = self.dispatchers
         returned = interrupted = 0
         try:
+            for attachment in reversed(self.attachments):
+                attachment.stop_intake()
             stops = [gevent.spawn(each.stop_intake, self.publish_timeout) for each in dispatchers]
             handled = sum(each.handled for each in dispatchers)
             gevent.joinall(stops)
@@ -232,6 +245,8 @@ class Bus:
             for each in dispatchers:
                 each.give_up()
             finished = sum(each.handled for each in dispatchers) - handled
+            for attachment in self.attachments:
+                attachment.stop(max(deadline - time.monotonic(), _TO_UNWIND))
         finally:
             self._is_closed = True
             for each in dispatchers:

@@ -39,15 +39,46 @@ def plain_call(binding: Binding, service: str) -> Callable[[Sequence[Job]], None
     return call if binding.batch is None else call_batch
 
 
+def inbox_call(binding: Binding, service: str) -> Callable[[Sequence[Job]], None]:
+    """Return what runs the handler through its inbox."""
+    run = _inbox_runner(binding)
+
+    def call(jobs: Sequence[Job]) -> None:
+        current_cause.set((jobs[0].envelope, service))
+        run(jobs)
+
+    return call
+
+
+def _inbox_runner(binding: Binding) -> Callable[[Sequence[Job]], None]:
+    inbox = binding.inbox
+    assert inbox is not None
+    is_batch = binding.batch is not None
+
+    def run(jobs: Sequence[Job]) -> None:
+        def call(positions: Sequence[int], contexts: Sequence[Context]) -> Sequence[Event]:
+            event: Any = [jobs[position].event for position in positions] if is_batch else jobs[0].event
+            context: Any = list(contexts) if is_batch else contexts[0]
+            return events_of(binding, binding.handler(event, context) if binding.wants_context else binding.handler(event))
+
+        inbox.handle([job.context for job in jobs], call)
+
+    return run
+
+
 def wrapped_call(binding: Binding, service: str, middleware: Sequence[Middleware]) -> Callable[[Sequence[Job]], None]:
     """The same through middleware, the first of which is the outermost."""
     is_batch = binding.batch is not None
+    through_inbox = None if binding.inbox is None else _inbox_runner(binding)
 
     def call(jobs: Sequence[Job]) -> None:
         first = jobs[0]
         current_cause.set((first.envelope, service))
 
         def innermost(event: Any, context: Context) -> Any:
+            if through_inbox is not None:
+                through_inbox(jobs)
+                return None
             if binding.wants_context:
                 result = binding.handler(event, [each.context for each in jobs] if is_batch else context)
             else:
@@ -76,9 +107,22 @@ def publish_result(bus: Bus, binding: Binding, result: object) -> None:
     """
     if isinstance(result, Event):
         bus.publish(result)
-        return
+    else:
+        bus.publish_all(events_of(binding, result))
+
+
+def events_of(binding: Binding, result: object) -> Sequence[Event]:
+    """Return the events that a handler returned.
+
+    Raises:
+        HandlerResultError: when it is neither None nor an event nor a list or tuple of events.
+    """
+    if result is None:
+        return ()
+    if isinstance(result, Event):
+        return (result,)
     if not isinstance(result, list | tuple) or not all(isinstance(each, Event) for each in result):
         raise HandlerResultError(
             f"{binding.name} returned {type(result).__name__}; return None, an event, or a list or tuple of events"
         )
-    bus.publish_all(result)
+    return result

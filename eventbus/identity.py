@@ -34,19 +34,19 @@ def new_id(now: float | None = None) -> str:
 class InstantWriter:
     """Writes instants as RFC 3339 text in UTC; remembers the last second, since most events share it."""
 
-    __slots__ = ("_prefix", "_second")
+    __slots__ = ("_last",)
 
     def __init__(self) -> None:
-        self._second = -1
-        self._prefix = ""
+        self._last = (-1, "")  # one value, so that threads never see the second of one and the text of another
 
     def write(self, instant: float) -> str:
         """Return `instant` (seconds since 1970) as `2026-01-31T12:00:00.000000Z`."""
         second = int(instant)
-        if second != self._second:
-            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._second = second
-        return f"{self._prefix}.{int((instant - second) * 1_000_000):06d}Z"
+        last, prefix = self._last
+        if second != last:
+            prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._last = (second, prefix)
+        return f"{prefix}.{int((instant - second) * 1_000_000):06d}Z"
 
 
 def parse_instant(text: str, *, attribute: str) -> float:

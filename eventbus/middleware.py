@@ -42,6 +42,10 @@ class Middleware:
         """Around a publish; `proceed(topic, envelope)` returns when the engine has confirmed it, and may raise."""
         proceed(topic, envelope)
 
+    def enqueue(self, topic: str, envelope: Envelope) -> None:
+        """An event is added to an outbox, inside the caller's transaction; it is published after the commit, in another
+        greenlet, where `publish` is called. The place to note the caller's trace in the envelope. May run in a thread."""
+
     def handle(self, event: Any, context: Context, proceed: Callable[[Any, Context], Any]) -> Any:
         """Around a handler; `event` is a list of events for a batch handler, `context` that of its first event."""
         return proceed(event, context)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime
 
-from eventbus.codec import Codec, dump
+import gevent
+
+from eventbus.codec import Codec, decode, dump
 from eventbus.context import current_cause
 from eventbus.dead_letters import RESERVE
 from eventbus.engines.base import Engine
@@ -32,6 +34,7 @@ class Outgoing:
         self._write = InstantWriter().write
         self._time = engine.clock.time
         self._max_bytes = engine.max_message_bytes - RESERVE
+        self._enqueued = [each for each in middleware if overrides(each, "enqueue")]
         layers = [each for each in middleware if overrides(each, "publish")]
         self._through: Send | None = _wrap(layers, self._send_now) if layers else None
 
@@ -110,6 +113,35 @@ class Outgoing:
             by_topic.setdefault(topic, []).append(self.encode(envelope))
         for topic, bodies in by_topic.items():
             self._engine.publish_many(topic, bodies, timeout=timeout)
+
+    def enqueue(self, topic: str, envelope: Envelope) -> bytes:
+        """Return the bytes to keep for a later `forward`, after middleware has had its look."""
+        for middleware in self._enqueued:
+            middleware.enqueue(topic, envelope)
+        return self.encode(envelope)
+
+    def forward(self, topic: str, bodies: Sequence[bytes], timeout: float) -> None:
+        """Publish what `enqueue` made, and return when all are confirmed; on an error some may have been taken.
+
+        Raises:
+            Rejected, NotSent, OutcomeUnknown: the first that went wrong.
+        """
+        if self._through is None:
+            self._engine.publish_many(topic, bodies, timeout=timeout)
+            return
+        # each passes middleware alone, yet all are on their way together, for the engine to batch
+        sends = [gevent.spawn(self._forward_one, topic, body, timeout) for body in bodies]
+        gevent.joinall(sends)
+        for send in sends:
+            if send.value is not None:
+                raise send.value
+
+    def _forward_one(self, topic: str, body: bytes, timeout: float) -> BaseException | None:
+        try:
+            self.send(topic, decode(body), 0.0, timeout)
+        except Exception as error:
+            return error
+        return None
 
     def _send_now(self, topic: str, envelope: Envelope) -> None:
         delay, timeout = _options.get()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pydantic import ValidationError
 
 from eventbus.batches import Batcher
-from eventbus.calls import plain_call, wrapped_call
+from eventbus.calls import inbox_call, plain_call, wrapped_call
 from eventbus.clock import Clock
 from eventbus.jobs import Job
 from eventbus.middleware import Middleware, overrides
@@ -39,7 +39,10 @@ class Route:
         self.validate = binding.event_type.__pydantic_validator__.validate_python
         self.known_fields = len(binding.event_type.model_fields)
         layers = [each for each in middleware if overrides(each, "handle")]
-        self.call = wrapped_call(binding, service, layers) if layers else plain_call(binding, service)
+        if layers:
+            self.call = wrapped_call(binding, service, layers)
+        else:
+            self.call = plain_call(binding, service) if binding.inbox is None else inbox_call(binding, service)
         self.running = 0
         self.waiting: deque[Job] = deque()
         self.batcher: Batcher[Job] | None = None

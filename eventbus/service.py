@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, overload
 
+from eventbus.attachments import Attachment, InboxLike
 from eventbus.backoff import Backoff
 from eventbus.context import Context
 from eventbus.errors import ConfigurationError, HandlerDefinitionError
@@ -15,6 +16,7 @@ from eventbus.retry import Retry
 from eventbus.signatures import check_signature
 
 E = TypeVar("E", bound=Event)
+C = TypeVar("C", bound=Context)
 R = TypeVar("R", bound=Event | Sequence[Event] | None)
 
 
@@ -53,6 +55,7 @@ class Binding:
     concurrency: int
     timeout: float
     batch: Batch | None
+    inbox: InboxLike[Any] | None = None
 
     @property
     def name(self) -> str:
@@ -70,6 +73,36 @@ class Binder(Generic[E]):
     def __call__(self, handler: Callable[[E], R]) -> Callable[[E], R]: ...
     @overload
     def __call__(self, handler: Callable[[E, Context], R]) -> Callable[[E, Context], R]: ...
+    def __call__(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        self._bind(handler)
+        return handler
+
+
+class InboxBinder(Generic[E, C]):
+    """Takes the handler of one event that runs through an inbox and is given the inbox's kind of context."""
+
+    def __init__(self, bind: Callable[[Callable[..., Any]], None]) -> None:
+        self._bind = bind
+
+    @overload
+    def __call__(self, handler: Callable[[E], R]) -> Callable[[E], R]: ...
+    @overload
+    def __call__(self, handler: Callable[[E, C], R]) -> Callable[[E, C], R]: ...
+    def __call__(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        self._bind(handler)
+        return handler
+
+
+class InboxBatchBinder(Generic[E, C]):
+    """Takes the handler of lists of one event that runs through an inbox."""
+
+    def __init__(self, bind: Callable[[Callable[..., Any]], None]) -> None:
+        self._bind = bind
+
+    @overload
+    def __call__(self, handler: Callable[[list[E]], R]) -> Callable[[list[E]], R]: ...
+    @overload
+    def __call__(self, handler: Callable[[list[E], list[C]], R]) -> Callable[[list[E], list[C]], R]: ...
     def __call__(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         self._bind(handler)
         return handler
@@ -123,6 +156,7 @@ class Service:
         self.backoff = backoff or Backoff()
         self.max_in_flight = max_in_flight
         self._bindings: dict[tuple[str, str], Binding] = {}
+        self._attachments: list[Attachment] = []
 
     def __repr__(self) -> str:
         return f"<Service {self.name} on {', '.join(self.topics) or 'no topic'}>"
@@ -137,6 +171,16 @@ class Service:
         """The topics bound, each once."""
         return tuple(dict.fromkeys(topic for topic, _ in self._bindings))
 
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """What starts and stops with this service: its inboxes, and what was given to `attach`; each once."""
+        inboxes = [binding.inbox for binding in self.bindings if binding.inbox is not None]
+        return tuple({id(each): each for each in [*self._attachments, *inboxes]}.values())
+
+    def attach(self, *attachments: Attachment) -> None:
+        """Let an outbox, a server or the like start and stop with this service."""
+        self._attachments.extend(attachments)
+
     def replica(self, instance: str | None = None) -> Service:
         """Return another worker of this service: same name, channel and handlers, and a name of its own for people."""
         twin = Service(
@@ -148,6 +192,7 @@ class Service:
             instance=instance or self.instance,
         )
         twin._bindings = dict(self._bindings)
+        twin._attachments = list(self._attachments)
         return twin
 
     @overload
@@ -159,11 +204,41 @@ class Service:
         concurrency: int = ...,
         timeout: float = ...,
         batch: None = ...,
+        inbox: None = ...,
     ) -> Binder[E]: ...
     @overload
     def on(
-        self, event_type: type[E], *, retry: Retry | None = ..., concurrency: int = ..., timeout: float = ..., batch: Batch
+        self,
+        event_type: type[E],
+        *,
+        retry: Retry | None = ...,
+        concurrency: int = ...,
+        timeout: float = ...,
+        batch: Batch,
+        inbox: None = ...,
     ) -> BatchBinder[E]: ...
+    @overload
+    def on(
+        self,
+        event_type: type[E],
+        *,
+        retry: Retry | None = ...,
+        concurrency: int = ...,
+        timeout: float = ...,
+        batch: None = ...,
+        inbox: InboxLike[C],
+    ) -> InboxBinder[E, C]: ...
+    @overload
+    def on(
+        self,
+        event_type: type[E],
+        *,
+        retry: Retry | None = ...,
+        concurrency: int = ...,
+        timeout: float = ...,
+        batch: Batch,
+        inbox: InboxLike[C],
+    ) -> InboxBatchBinder[E, C]: ...
     def on(
         self,
         event_type: type[E],
@@ -172,10 +247,13 @@ class Service:
         concurrency: int = 64,
         timeout: float = 60.0,
         batch: Batch | None = None,
-    ) -> Binder[E] | BatchBinder[E]:
+        inbox: InboxLike[Any] | None = None,
+    ) -> Any:
         """Bind a handler to an event; the handler takes `(event)` or `(event, context)`.
 
-        With `batch` it takes a list of events, and a list of contexts if it wants them.
+        With `batch` it takes a list of events, and a list of contexts if it wants them. With `inbox` it runs inside a
+        transaction that also claims the event, so that a redelivered event has its effect once; its context is the
+        inbox's, with the transaction's connection.
 
         Raises:
             HandlerDefinitionError: when the handler does not fit, or this event has a handler here already.
@@ -197,7 +275,13 @@ class Service:
                 raise HandlerDefinitionError(
                     f"{self.name}: {name} on {topic!r} is handled by {there} already; call both from one handler"
                 )
-            wants_context = check_signature(handler, event_type, is_batch=batch is not None, service=self.name)
+            wants_context = check_signature(
+                handler,
+                event_type,
+                is_batch=batch is not None,
+                service=self.name,
+                context_type=Context if inbox is None else inbox.context_type,
+            )
             self._bindings[topic, name] = Binding(
                 event_type=event_type,
                 topic=topic,
@@ -208,6 +292,9 @@ class Service:
                 concurrency=concurrency,
                 timeout=timeout,
                 batch=batch,
+                inbox=inbox,
             )
+            if inbox is not None:
+                inbox.bind(topic, name, self.channel)
 
         return Binder(bind) if batch is None else BatchBinder(bind)

@@ -12,7 +12,14 @@ from eventbus.errors import HandlerDefinitionError
 from eventbus.event import Event
 
 
-def check_signature(handler: Callable[..., Any], event_type: type[Event], *, is_batch: bool, service: str) -> bool:
+def check_signature(
+    handler: Callable[..., Any],
+    event_type: type[Event],
+    *,
+    is_batch: bool,
+    service: str,
+    context_type: type[Context] = Context,
+) -> bool:
     """Return whether the handler takes a context; raise HandlerDefinitionError when it does not fit."""
     name = getattr(handler, "__qualname__", repr(handler))
     wanted = f"list[{event_type.__name__}]" if is_batch else event_type.__name__
@@ -34,14 +41,14 @@ def check_signature(handler: Callable[..., Any], event_type: type[Event], *, is_
     hints = _hints(handler, event_type)
     _check_annotation(required[0], hints, event_type, is_batch, f"{where}: parameter {required[0].name!r}", wanted)
     if len(required) == 2:
-        context = list[Context] if is_batch else Context
+        name = context_type.__name__
         _check_annotation(
             required[1],
             hints,
-            Context,
+            context_type,
             is_batch,
             f"{where}: parameter {required[1].name!r}",
-            getattr(context, "__name__", "Context") if not is_batch else "list[Context]",
+            f"list[{name}]" if is_batch else name,
         )
     return len(required) == 2
 

@@ -148,13 +148,14 @@ class Harness:
         while True:
             gevent.sleep(pause)
             busy = [each for each in self.bus.dispatchers if not each.is_idle()]
-            if not busy:
+            attached = [each for each in self.bus.attachments if not each.is_idle()]
+            if not busy and not attached:
                 return
             if time.monotonic() > deadline:
-                names = ", ".join(f"{each.topic}/{each.channel}" for each in busy)
+                names = ", ".join([f"{each.topic}/{each.channel}" for each in busy] + [repr(each) for each in attached])
                 raise NotSettledError(f"handlers on {names} still run; do they wait for something that the test must give?")
             # a handler that waits for real input or output needs real time
-            pause = 0.0005 if all(each.running for each in busy) else 0.0
+            pause = 0.0005 if attached or all(each.running for each in busy) else 0.0
 
     def _surface(self) -> None:
         failures, self._record.failures = self._record.failures, []

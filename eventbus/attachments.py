@@ -1,0 +1,58 @@
+"""Attachments: what starts and stops with a bus beside its subscriptions: an outbox's relay, an inbox, an HTTP server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from eventbus.context import Context
+from eventbus.event import Event
+
+if TYPE_CHECKING:
+    from eventbus.bus import Bus
+
+C_co = TypeVar("C_co", bound=Context, covariant=True)
+
+
+class Attachment(Protocol):
+    """Started with `Bus.attach` or with the first service that names it, and stopped with the bus."""
+
+    def start(self, bus: Bus) -> None:
+        """Begin; called once for each bus, before any delivery comes."""
+        ...
+
+    def stop_intake(self) -> None:
+        """Take no new work from outside; called when the stop begins."""
+        ...
+
+    def stop(self, timeout: float) -> None:
+        """Finish what is under way, at most `timeout` seconds; called after the handlers and before the engine closes."""
+        ...
+
+    def is_idle(self) -> bool:
+        """Whether nothing can go on here before time passes or something arrives; asked by the test harness."""
+        ...
+
+
+class InboxLike(Attachment, Protocol[C_co]):
+    """Runs handlers so that an event has its effect once, however often it is delivered. `eventbus.sql.Inbox` is one."""
+
+    @property
+    def context_type(self) -> type[C_co]:
+        """The context that its handlers are given."""
+        ...
+
+    def bind(self, topic: str, type_name: str, channel: str) -> None:
+        """Learn of a handler that runs through this inbox; called before `start`."""
+        ...
+
+    def handle(
+        self, contexts: Sequence[Context], run: Callable[[Sequence[int], Sequence[Context]], Sequence[Event]]
+    ) -> None:
+        """Call `run` with the positions of the events that had no effect yet and a context for each; it returns what the
+        handler wants published. Returns once effect, claim and publications are safe."""
+        ...
+
+    def parked(self, context: Context) -> None:
+        """An event became a dead letter of its channel. Must not raise."""
+        ...

@@ -1,0 +1,209 @@
+"""Outbox: events that are added in the caller's own transaction and published soon after it is committed.
+
+An event is a row beside the caller's own rows: both are there, or neither. A relay in the same process publishes it; where
+processes share the database, each has a relay and any of them may take a row. It survives a broker that is down for hours.
+
+Order: rows are published in the order of their insertion, by each relay. Several relays at a time, retries and PostgreSQL's
+sequences, whose numbers are given before the commit, break it at the edges; events carry time and cause for that reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy.orm import Session
+
+from eventbus.codec import CODECS
+from eventbus.errors import BusStateError, ConfigurationError
+from eventbus.event import Event, event_info, event_topic
+from eventbus.outgoing import Outgoing
+from eventbus.sql.database import Database, after_commit, insert_once
+from eventbus.sql.receipts import REPLY, Receipts, receipt_topic
+from eventbus.sql.relay import Relay
+from eventbus.sql.settling import Settling
+from eventbus.sql.tables import outbox
+
+if TYPE_CHECKING:
+    from eventbus.bus import Bus
+
+_DEFAULT = Receipts()
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What an outbox still has to do.
+
+    Attributes:
+        waiting: rows that are due and not published.
+        delayed: rows whose time has not come.
+        unsettled: rows that are published and wait for receipts.
+        oldest: age in seconds of the oldest row that is due and not published; 0.0 where there is none.
+    """
+
+    waiting: int
+    delayed: int
+    unsettled: int
+    oldest: float
+
+
+class Outbox:
+    """The events of one service on their way out of its database; started with the bus that publishes them.
+
+    Args:
+        database: where the table `eventbus_outbox` lies.
+        source: name of the publishing service, outside handlers; the bus's unless given.
+        receipts: how to wait for subscribers; None settles a row as soon as the broker confirmed it.
+        poll: seconds between two looks for rows that other processes added.
+        batch: most rows of one round.
+        keep: seconds for which settled rows stay.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        source: str | None = None,
+        receipts: Receipts | None = _DEFAULT,
+        poll: float = 1.0,
+        batch: int = 500,
+        keep: float = 3600.0,
+    ) -> None:
+        if not 0 < poll <= 60 or not 1 <= batch <= 5000 or keep < 0:
+            raise ConfigurationError(
+                f"Outbox(poll={poll!r}, batch={batch!r}, keep={keep!r}): give 0 to 60 s, 1 to 5000, and seconds"
+            )
+        self.database = database
+        self.receipts = receipts
+        self.poll = poll
+        self.batch = batch
+        self.keep = keep
+        self._source = source
+        self._bus: Bus | None = None
+        self._outgoing: Outgoing | None = None
+        self._relay: Relay | None = None
+        self._settling: Settling | None = None
+
+    def __repr__(self) -> str:
+        return f"<Outbox of {self._source or 'the bus'} in {self.database!r}>"
+
+    # -- adding -----------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        connection: Connection | Session,
+        event: Event,
+        *,
+        delay: float | None = None,
+        deliver_at: datetime | None = None,
+        expires_in: float | None = None,
+        subject: str | None = None,
+    ) -> str:
+        """Add `event` to the transaction of `connection` and return its id; it is published after the commit.
+
+        Correlation and cause are those of the event being handled, as with `Bus.publish`. The same event object again adds
+        nothing. A delay is waited for here and not in the broker, which may forget it.
+
+        Raises:
+            EncodeError, MessageTooLargeError: it could never be sent; nothing was added.
+            BusStateError: the outbox is not attached to a bus.
+        """
+        if self._bus is None or self._outgoing is None:
+            raise BusStateError("this outbox is not attached to a bus; call bus.attach(outbox) or start its service first")
+        topic = event_topic(type(event))
+        envelope = self._outgoing.envelope(event, subject=subject, expires_in=expires_in)
+        now = self._bus.engine.clock.time()
+        due = 0.0
+        if delay is not None or deliver_at is not None:
+            self._outgoing.defer(envelope, delay, deliver_at)
+            due, envelope.deliver_at = envelope.deliver_at or 0.0, None
+        if self.receipts is not None:
+            envelope.extensions = {REPLY: receipt_topic(topic)}
+        row = {
+            "event_id": envelope.id,
+            "topic": topic,
+            "type": event_info(type(event)).name,
+            "body": self._outgoing.enqueue(topic, envelope),
+            "created_at": now,
+            "due_at": due,
+            "expires_at": envelope.expires_at,
+            "wants_receipts": self.receipts is not None,
+        }
+        if isinstance(connection, Session):
+            sqlalchemy_event.listen(connection, "after_commit", self._on_commit, once=True)
+            connection = connection.connection()
+        else:
+            after_commit(connection, self.wake)
+        insert_once(connection, outbox, [row])
+        return envelope.id
+
+    def _on_commit(self, _session: Any) -> None:
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the relay look at once, as after a commit that it could not see. May be called from any thread."""
+        if self._relay is not None:
+            self._relay.wake()
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+
+    def backlog(self) -> Backlog:
+        """Return what is still to do; one query."""
+        now = self._time()
+        waits = outbox.c.published_at.is_(None)
+        is_due = outbox.c.due_at <= now
+
+        def count(connection: Connection) -> Backlog:
+            row = connection.execute(
+                sa.select(
+                    sa.func.count(sa.case((waits & is_due, 1))),
+                    sa.func.count(sa.case((waits & ~is_due, 1))),
+                    sa.func.count(sa.case((~waits, 1))),
+                    sa.func.min(
+                        sa.case((waits & is_due, sa.func.coalesce(sa.func.nullif(outbox.c.due_at, 0), outbox.c.created_at)))
+                    ),
+                ).where(outbox.c.settled_at.is_(None))
+            ).one()
+            return Backlog(row[0], row[1], row[2], 0.0 if row[3] is None else max(now - row[3], 0.0))
+
+        return self.database.transact(count)
+
+    def forget(self, topic: str, channel: str) -> None:
+        """Wait no more for a channel that is gone for good."""
+        if self._settling is None:
+            raise BusStateError("this outbox is not attached to a bus; call bus.attach(outbox) first")
+        self._settling.forget(topic, channel)
+
+    def _time(self) -> float:
+        if self._bus is None:
+            raise BusStateError("this outbox is not attached to a bus; call bus.attach(outbox) first")
+        return self._bus.engine.clock.time()
+
+    # -- as an attachment -------------------------------------------------------------------------------------------
+
+    def start(self, bus: Bus) -> None:
+        """Begin to publish what is there, also from before a crash."""
+        if self._relay is not None:
+            raise BusStateError("this outbox is attached to a bus already; make another Outbox on the same database")
+        source = self._source or bus.source
+        self._bus = bus
+        self._outgoing = Outgoing(bus.engine, CODECS[bus.settings.codec](), source, bus.middleware)
+        self._settling = Settling(self, bus, source)
+        self._relay = Relay(self, bus, self._outgoing, self._settling)
+
+    def stop_intake(self) -> None:
+        """Adding stays possible until the handlers have ended."""
+
+    def stop(self, timeout: float) -> None:
+        """Publish what is committed by now, as far as `timeout` seconds allow; the rest waits for the next start."""
+        if self._relay is not None and self._settling is not None:
+            self._relay.stop(timeout)
+            self._settling.stop(timeout)
+            self._relay = self._settling = self._bus = None
+
+    def is_idle(self) -> bool:
+        return self._relay is None or self._settling is None or (self._relay.is_idle() and self._settling.is_idle())

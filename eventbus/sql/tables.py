@@ -1,0 +1,97 @@
+"""Tables of outbox and inbox, by what writes them.
+
+Instants are seconds since 1970 as floats, by the bus's clock: the same on both databases and in virtual time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+_Serial = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+outbox = sa.Table(
+    "eventbus_outbox",
+    metadata,
+    sa.Column("id", _Serial, primary_key=True, autoincrement=True),
+    sa.Column("event_id", sa.String(64), nullable=False, unique=True),
+    sa.Column("topic", sa.String(64), nullable=False),
+    sa.Column("type", sa.String(1024), nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("due_at", sa.Double, nullable=False, doc="0 for at once, so that what is not delayed keeps its order"),
+    sa.Column("expires_at", sa.Double),
+    sa.Column("wants_receipts", sa.Boolean, nullable=False),
+    sa.Column("leased_until", sa.Double, nullable=False, default=0.0, doc="until then one relay alone may publish it"),
+    sa.Column("published_at", sa.Double, doc="first confirmation by the broker"),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0, doc="publications, the first included"),
+    sa.Column("next_at", sa.Double, doc="when receipts that are missing make it go out again"),
+    sa.Column("settled_at", sa.Double, doc="nothing more to do; removed after a while"),
+    sa.Column("error", sa.Text, doc="why the broker refused it, if it did"),
+)
+
+
+def _index(name: str, *columns: sa.ColumnElement[Any], where: sa.ColumnElement[bool]) -> sa.Index:
+    """A partial index: the rows that are looked for are few among many that are done."""
+    return sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+_index("ix_eventbus_outbox_due", outbox.c.due_at, outbox.c.id, where=outbox.c.published_at.is_(None))
+_index(
+    "ix_eventbus_outbox_open",
+    outbox.c.next_at,
+    where=outbox.c.settled_at.is_(None) & outbox.c.published_at.is_not(None),
+)
+_index("ix_eventbus_outbox_settled", outbox.c.settled_at, where=outbox.c.settled_at.is_not(None))
+
+receipts = sa.Table(
+    "eventbus_receipts",
+    metadata,
+    sa.Column("event_id", sa.String(64), primary_key=True),
+    sa.Column("channel", sa.String(64), primary_key=True),
+    comment="at the origin: which channel has said that it is done with an event of the outbox",
+)
+
+subscribers = sa.Table(
+    "eventbus_subscribers",
+    metadata,
+    sa.Column("topic", sa.String(64), primary_key=True),
+    sa.Column("type", sa.String(1024), primary_key=True),
+    sa.Column("channel", sa.String(64), primary_key=True),
+    sa.Column("since", sa.Double, nullable=False, doc="when the channel was bound, by its service's clock"),
+    sa.Column("seen_at", sa.Double, nullable=False),
+    comment="at the origin: which channels keep an inbox, as they told",
+)
+
+inbox = sa.Table(
+    "eventbus_inbox",
+    metadata,
+    sa.Column("channel", sa.String(64), primary_key=True),
+    sa.Column("event_id", sa.String(64), primary_key=True),
+    sa.Column("claimed_at", sa.Double, nullable=False, index=True),
+    comment="events that had their effect here",
+)
+
+receipts_due = sa.Table(
+    "eventbus_receipts_due",
+    metadata,
+    sa.Column("id", _Serial, primary_key=True, autoincrement=True),
+    sa.Column("reply_topic", sa.String(64), nullable=False),
+    sa.Column("topic", sa.String(64), nullable=False),
+    sa.Column("channel", sa.String(64), nullable=False),
+    sa.Column("event_id", sa.String(64), nullable=False),
+    comment="receipts that wait to be sent",
+)
+
+bindings = sa.Table(
+    "eventbus_bindings",
+    metadata,
+    sa.Column("topic", sa.String(64), primary_key=True),
+    sa.Column("type", sa.String(1024), primary_key=True),
+    sa.Column("channel", sa.String(64), primary_key=True),
+    sa.Column("since", sa.Double, nullable=False),
+    comment="what this service's inbox was bound to, and since when",
+)
