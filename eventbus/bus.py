@@ -258,7 +258,7 @@ class Bus:
         return DrainReport(finished, returned, interrupted, time.monotonic() - began)
 
     def _wait_for_handlers(self, deadline: float) -> None:
-        while any(each.running for each in self.dispatchers) and time.monotonic() < deadline:
+        while any(each.is_busy for each in self.dispatchers) and time.monotonic() < deadline:
             gevent.sleep(0.005)
 
     def run(self, *services: Service, grace: float | None = None) -> DrainReport:

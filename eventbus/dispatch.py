@@ -51,6 +51,7 @@ class Dispatcher:
         self.running: dict[Any, _Run] = {}
         self.subscription: Subscription | None = None
         self.is_stopping = False
+        self._answering = 0
         self._handled = 0
         self._engine = bus.engine
         self._limits = Limits(max_bytes=bus.engine.max_message_bytes)
@@ -224,8 +225,12 @@ class Dispatcher:
             self._run_later(route, (job,))
 
     def _failed(self, binding: Binding, job: Job, error: BaseException) -> None:
-        if self._answers.failed(binding, job, error) and self.backoff.failed():
-            self._pause()
+        self._answering += 1
+        try:
+            if self._answers.failed(binding, job, error) and self.backoff.failed():
+                self._pause()
+        finally:
+            self._answering -= 1
 
     # -- backing off ----------------------------------------------------------------------------------------------
 
@@ -289,9 +294,14 @@ class Dispatcher:
                 delivery.held_since = now
                 delivery.touch()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a handler runs, or what it left is being answered."""
+        return bool(self.running or self._answering)
+
     def is_idle(self) -> bool:
         """Whether nothing can go on here before time passes or something arrives."""
-        if self.running or self.workers.chores or self.workers.is_waking:
+        if self.is_busy or self.workers.chores or self.workers.is_waking:
             return False
         return not self.workers.queue or self.backoff.state is not State.CLOSED
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from gevent import monkey
 from gevent.threadpool import ThreadPool
 from sqlalchemy import Connection, MetaData, event
+from sqlalchemy.dialects import postgresql, sqlite
 
 from eventbus.errors import BusStateError, ConfigurationError
 
@@ -150,13 +151,9 @@ def insert_once(connection: Connection, table: sa.Table, rows: list[dict[str, An
     """Insert the rows that are not there yet; return how many that were."""
     if not rows:
         return 0
-    if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-        return connection.execute(sqlite_insert(table).values(rows).on_conflict_do_nothing()).rowcount
-    from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-    return connection.execute(postgresql_insert(table).values(rows).on_conflict_do_nothing()).rowcount
+    insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    done = insert(table).values(rows).on_conflict_do_nothing().returning(*table.primary_key)
+    return len(connection.execute(done).all())
 
 
 def skip_locked(query: sa.Select[Any]) -> sa.Select[Any]:

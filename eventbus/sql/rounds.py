@@ -82,17 +82,22 @@ class Rounds:
         while not self._is_stopping:
             self._is_woken.clear()
             self._is_working, self._is_due = True, False
-            pause, is_awaited = self._round()
+            due = self._round()
             self._is_working = False
-            if pause <= 0:
+            if due is not None and due <= 0:
                 gevent.sleep(0)
                 continue
-            timer = self._clock.call_later(pause, self._is_woken.set, is_housekeeping=not is_awaited)
+            timers = [self._clock.call_later(self._poll, self._is_woken.set, is_housekeeping=True)]
+            if due is not None:
+                timers.append(self._clock.call_later(due, self._is_woken.set, is_housekeeping=self._failures >= _AWAITED))
+            if self._failures:  # the pause is the point of it
+                timers.pop(0).cancel()
             self._is_woken.wait()
-            timer.cancel()
+            for timer in timers:
+                timer.cancel()
 
-    def _round(self) -> tuple[float, bool]:
-        """Work once; return the pause until the next round in seconds, and whether somebody waits for its end."""
+    def _round(self) -> float | None:
+        """Work once; return the seconds until something is due."""
         try:
             due = self._work()
         except Exception as error:
@@ -100,11 +105,11 @@ class Rounds:
             if self._failures & (self._failures - 1) == 0:  # the 1st, 2nd, 4th, 8th...: an outage fills no disk
                 text = str(error).split("\n", 1)[0]
                 log.warning("%s failed %d times, goes on: %s: %s", self._name, self._failures, type(error).__name__, text)
-            return max(self._pauses.delay(self._failures), 0.01), self._failures < _AWAITED
+            return max(self._pauses.delay(self._failures), 0.01)
         if self._failures:
             log.info("%s works again after %d failures", self._name, self._failures)
         self._failures = 0
-        return (self._poll, False) if due is None else (due, True)
+        return due
 
     def stop(self, timeout: float) -> None:
         """End after the round that is under way, or after `timeout` seconds; then work off what is still due."""

@@ -95,12 +95,13 @@ class Settling:
             if insert_once(connection, subscribers, [{**key, "since": since, "seen_at": now}]):
                 self._reopen(connection, given.topic, type_name, since)
             else:
-                mine = (subscribers.c.topic == given.topic) & (subscribers.c.type == type_name)
-                change = sa.update(subscribers).where(mine, subscribers.c.channel == given.channel)
-                connection.execute(change.values(seen_at=now))
+                which = [subscribers.c[name] == value for name, value in key.items()]
+                connection.execute(sa.update(subscribers).where(*which).values(seen_at=now))
         if given.ids:
             # receipts of what others published to the same topic are not for this outbox
-            known = set(connection.scalars(sa.select(outbox.c.event_id).where(outbox.c.event_id.in_(given.ids))))
+            # locked, so that a relay that marks them meanwhile sees these receipts, or these see its mark
+            mine = sa.select(outbox.c.event_id).where(outbox.c.event_id.in_(given.ids))
+            known = set(connection.scalars(mine.order_by(outbox.c.id).with_for_update()))
             ours = [{"event_id": each, "channel": given.channel} for each in given.ids if each in known]
             insert_once(connection, receipts, ours)
             self._settle(connection, outbox.c.event_id.in_(known))
@@ -123,13 +124,15 @@ class Settling:
     def mark_published(self, connection: Connection, rows: Sequence[_Row]) -> None:
         """Note that the broker has confirmed these rows."""
         now = self._time()
-        change = sa.update(outbox).where(outbox.c.id.in_([row.id for row in rows]))
+        ids = [row.id for row in rows]
+        connection.execute(sa.select(outbox.c.id).where(outbox.c.id.in_(ids)).order_by(outbox.c.id).with_for_update())
+        change = sa.update(outbox).where(outbox.c.id.in_(ids))
         values = {"published_at": sa.func.coalesce(outbox.c.published_at, now), "attempts": outbox.c.attempts + 1}
         if self._policy is None:
             connection.execute(change.values(**values, settled_at=now))
             return
         connection.execute(change.values(**values, next_at=now + self._timeout))
-        self._settle(connection, outbox.c.id.in_([row.id for row in rows]))  # a receipt can be faster than this mark
+        self._settle(connection, outbox.c.id.in_(ids))  # a receipt can be faster than this mark
 
     def _waited_for(self) -> sa.ColumnElement[bool]:
         """A subscriber that the row waits for, whether or not it has answered."""
@@ -142,7 +145,11 @@ class Settling:
         )
 
     def _has_answered(self) -> sa.ColumnElement[bool]:
-        return sa.exists().where(receipts.c.event_id == outbox.c.event_id, receipts.c.channel == subscribers.c.channel)
+        answer = sa.select(receipts.c.channel).where(
+            receipts.c.event_id == outbox.c.event_id, receipts.c.channel == subscribers.c.channel
+        )
+        # said outright: left to itself, it would take any row's receipt for this row's
+        return sa.exists(answer.correlate(outbox, subscribers))
 
     def _settle(self, connection: Connection, which: sa.ColumnElement[bool]) -> None:
         """Settle those of the rows that somebody answers for and nobody is missing for."""
@@ -164,20 +171,25 @@ class Settling:
             self._tidied = now
         if self._policy is None:
             return None
-        due = self._database.transact(self._take_due)
-        for row, channels in due:
+        repeats, next_at = self._database.transact(self._take_due)
+        for row, channels in repeats:
             self._repeat(row, channels)
-        return 0 if len(due) == _AT_ONCE else None
+        return None if next_at is None else max(next_at - self._time(), 0.0)
 
-    def _take_due(self, connection: Connection) -> list[tuple[_Row, list[str]]]:
-        """Settle rows that wait for nobody; give the others their next date, and return them with whom they miss."""
-        assert self._policy is not None
+    def _take_due(self, connection: Connection) -> tuple[list[tuple[_Row, list[str]]], float | None]:
+        """Settle rows that wait for nobody; give the others their next date, and return them with whom they miss.
+
+        The second value is when the next row is due.
+        """
         now = self._time()
-        is_open = outbox.c.published_at.is_not(None) & outbox.c.settled_at.is_(None) & (outbox.c.next_at <= now)
-        chosen = skip_locked(sa.select(outbox).where(is_open).order_by(outbox.c.next_at).limit(_AT_ONCE))
-        rows = list(connection.execute(chosen))
-        if not rows:
-            return []
+        is_open = outbox.c.published_at.is_not(None) & outbox.c.settled_at.is_(None)
+        chosen = sa.select(outbox).where(is_open, outbox.c.next_at <= now).order_by(outbox.c.next_at).limit(_AT_ONCE)
+        rows = list(connection.execute(skip_locked(chosen)))
+        repeats = self._plan(connection, rows, now) if rows else []
+        return repeats, connection.scalar(sa.select(sa.func.min(outbox.c.next_at)).where(is_open))
+
+    def _plan(self, connection: Connection, rows: list[_Row], now: float) -> list[tuple[_Row, list[str]]]:
+        assert self._policy is not None
         missing: dict[int, list[str]] = {row.id: [] for row in rows}
         pairs = (
             sa.select(outbox.c.id, subscribers.c.channel)

@@ -1,11 +1,13 @@
-"""Faults for tests: a memory engine that delivers twice or out of order, as a real broker may."""
+"""Faults for tests: a memory engine that delivers twice or out of order, forgets or is down, as a real broker may."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 from eventbus.engines.memory import MemoryEngine
 from eventbus.engines.memory_channel import Channel
+from eventbus.errors import NotSent
 
 
 class FaultyEngine(MemoryEngine):
@@ -13,14 +15,27 @@ class FaultyEngine(MemoryEngine):
 
     duplicates = 0
     """How many of the next messages are delivered twice."""
+    losses: int = 0
+    """How many of the next messages are confirmed and forgotten, as by nsqd when it crashes."""
+    is_down: bool = False
+    """Whether every publish fails, as when no broker can be reached."""
     order: Random | None = None
     """Where set, what waits in a channel is shuffled with it."""
 
     def publish(self, topic: str, body: bytes, *, delay: float, timeout: float) -> None:
+        if self.is_down:
+            raise NotSent(f"publish to {topic!r}: the test holds the broker down")
+        if self.losses and not topic.endswith((".dead", ".receipts")):
+            self.losses -= 1
+            return
         super().publish(topic, body, delay=delay, timeout=timeout)
         if self.duplicates and not topic.endswith(".dead"):
             self.duplicates -= 1
             super().publish(topic, body, delay=delay, timeout=timeout)
+
+    def publish_many(self, topic: str, bodies: Sequence[bytes], *, timeout: float) -> None:
+        for body in bodies:
+            self.publish(topic, body, delay=0.0, timeout=timeout)
 
     def _put_in_channel(self, channel: Channel, body: bytes, accepted: float, due: float) -> None:
         super()._put_in_channel(channel, body, accepted, due)

@@ -235,6 +235,19 @@ class Harness:
         """Deliver each of the next `times` published events twice, as a broker may."""
         self.engine.duplicates += times
 
+    def lose_next(self, times: int = 1) -> None:
+        """Confirm each of the next `times` published events and forget it, as a broker that crashes."""
+        self.engine.losses += times
+
+    @contextmanager
+    def broker_down(self) -> Iterator[None]:
+        """Let every publish fail while the block runs."""
+        self.engine.is_down = True
+        try:
+            yield
+        finally:
+            self.engine.is_down = False
+
     @contextmanager
     def reordering(self, seed: int = 0) -> Iterator[None]:
         """Hold what is published in the block and deliver it in random order afterwards."""

@@ -1,0 +1,95 @@
+"""A throwaway PostgreSQL cluster on a free port of the loopback, or the one that DATABASE_URL names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from tests.nsqd import HOST, Process, free_port
+from tests.waiting import eventually
+
+
+def _program(name: str) -> str:
+    """Return the path of a PostgreSQL program: of Debian's newest package, or on the path."""
+    packaged = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
+    found = str(packaged[-1]) if packaged else shutil.which(name)
+    if found:
+        return found
+    message = f"{name} is not here; install Debian's package postgresql, or set DATABASE_URL"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+class Cluster:
+    """A PostgreSQL server of the tests alone."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="postgres-of-tests-"))
+        # the server refuses to run as root
+        self._as = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
+        if self._as:
+            shutil.chown(self.folder, "nobody", "nogroup")
+        make = [
+            _program("initdb"),
+            "-D",
+            str(self.folder / "data"),
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        ]
+        subprocess.run([*self._as, *make], check=True, capture_output=True, cwd=self.folder)
+        self.port = free_port()
+        self.start()
+
+    def start(self) -> None:
+        options = ["-h", HOST, "-p", str(self.port), "-k", str(self.folder), "-c", "fsync=off", "-c", "max_connections=200"]
+        self.process = Process(*self._as, _program("postgres"), "-D", str(self.folder / "data"), *options)
+        eventually(self._answers, "the PostgreSQL server")
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@{HOST}:{self.port}/postgres"
+
+    def restart(self) -> None:
+        """Kill the server as a crash does, and start it again."""
+        self.process.end()
+        self.start()
+
+    def end(self) -> None:
+        self.process.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def own_database(server_url: str) -> Iterator[str]:
+    """Make a database for one test on a server, and drop it afterwards."""
+    name = f"test_{uuid4().hex}"
+    url = sa.make_url(server_url).set(drivername="postgresql")
+    with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield url.set(database=name).render_as_string(hide_password=False)
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -1,0 +1,314 @@
+"""Outbox: what is committed is published, what is rolled back never."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import gevent
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from eventbus import BusStateError, ConfigurationError, Context, EncodeError, Event, MessageTooLargeError, Service
+from eventbus.errors import Rejected
+from eventbus.sql import Database, Outbox, metadata
+from eventbus.sql.tables import outbox as table
+from eventbus.testing import Harness
+from tests.sql.events import Placed, Shipped, effects_in, note, rows_of, tables
+from tests.waiting import eventually
+
+MakeDatabase = Callable[..., Database]
+
+
+@pytest.fixture
+def database(new_database: MakeDatabase) -> Database:
+    made = new_database()
+    made.create_tables(metadata, tables)
+    return made
+
+
+@pytest.fixture
+def box(database: Database) -> Outbox:
+    return Outbox(database, source="orders", receipts=None, keep=600.0)
+
+
+@pytest.fixture
+def harness(box: Outbox) -> Iterator[Harness]:
+    with Harness() as made:
+        made.bus.attach(box)
+        yield made
+
+
+def place(box: Outbox, *numbers: int, **options: object) -> list[str]:
+    def work(connection: Connection) -> list[str]:
+        for number in numbers:
+            note(connection, number)
+        return [box.add(connection, Placed(number=number), **options) for number in numbers]  # type: ignore[arg-type]
+
+    return box.database.transact(work)
+
+
+def test_what_is_committed_is_published_in_order(harness: Harness, box: Outbox) -> None:
+    seen: list[tuple[int, str]] = []
+    service = Service("fulfillment")
+
+    @service.on(Placed, concurrency=1)
+    def ship(event: Placed, context: Context) -> None:
+        seen.append((event.number, context.event_id))
+
+    harness.start(service)
+    ids = place(box, *range(1200))  # more than two rounds of the relay
+    harness.settle()
+    assert seen == list(zip(range(1200), ids, strict=True))
+    assert {envelope.source for envelope in harness.envelopes()} == {"orders"}
+    assert box.backlog().waiting == 0
+
+
+def test_what_is_rolled_back_is_never_published(harness: Harness, box: Outbox) -> None:
+    def work(connection: Connection) -> None:
+        note(connection, 1)
+        box.add(connection, Placed(number=1))
+        raise RuntimeError("the order cannot be taken")
+
+    with pytest.raises(RuntimeError):
+        box.database.transact(work)
+    place(box, 2)
+    harness.settle()
+    assert [event.number for event in harness.published(Placed)] == [2]
+    assert effects_in(box.database) == [2]
+
+
+def test_the_relay_is_woken_by_the_commit_and_does_not_wait_for_its_poll(database: Database) -> None:
+    slow = Outbox(database, source="orders", poll=30.0)
+    seen: list[float] = []
+    service = Service("fulfillment")
+
+    @service.on(Placed)
+    def ship(event: Placed) -> None:
+        seen.append(time.monotonic())
+
+    from eventbus import Bus
+
+    with Bus("memory://") as bus:
+        bus.attach(slow)
+        bus.start(service)
+        gevent.sleep(0.2)
+        began = time.monotonic()
+        place(slow, 1)
+        eventually(lambda: seen, "the event", timeout=5.0)
+        assert seen[0] - began < 1.0
+        with Session(database.engine) as session:  # a session of the program's own
+            slow.add(session, Placed(number=2))
+            session.commit()
+        eventually(lambda: len(seen) == 2, "the event of a session", timeout=5.0)
+
+
+def test_another_process_is_heard_by_polling(harness: Harness, box: Outbox, new_database: MakeDatabase) -> None:
+    harness.settle()
+    with Harness() as elsewhere:
+        other = Outbox(new_database(box.database.engine.url.render_as_string(hide_password=False)), receipts=None)
+        elsewhere.bus.attach(other)
+        elsewhere.settle()
+        elsewhere.engine.is_down = True  # so that its own relay has no part in it
+        place(other, 7)
+        gevent.sleep(0.05)
+    harness.advance(15.0)
+    assert [event.number for event in harness.published(Placed)] == [7]
+
+
+def test_several_relays_share_the_rows(database: Database, new_database: MakeDatabase) -> None:
+    url = database.engine.url.render_as_string(hide_password=False)
+    boxes = [Outbox(new_database(url), receipts=None, batch=20, poll=0.05) for _ in range(3)]
+    harnesses = [Harness() for _ in boxes]
+    writer = Outbox(database, receipts=None)
+    with Harness() as first:
+        first.bus.attach(writer)
+        first.settle()
+        first.engine.is_down = True
+        place(writer, *range(400))
+        gevent.sleep(0.05)
+    for each, harness in zip(boxes, harnesses, strict=True):
+        harness.bus.attach(each)
+    eventually(lambda: all(row.published_at for row in rows_of(database, table)), "all rows")
+    numbers = [event.number for harness in harnesses for event in harness.published(Placed)]
+    for harness in harnesses:
+        harness.close()
+    assert sorted(numbers) == list(range(400)), "each row once"
+
+
+def test_a_broker_that_is_down_for_hours_loses_nothing(
+    harness: Harness, box: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    with harness.broker_down():
+        place(box, 1, 2, 3)
+        harness.advance(3 * 3600.0, timeout=60.0)
+        assert box.backlog().waiting == 3
+        assert box.backlog().oldest == pytest.approx(3 * 3600.0, abs=1.0)
+    harness.advance(20.0)
+    assert [event.number for event in harness.published(Placed)] == [1, 2, 3]
+    assert box.backlog().waiting == 0
+    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert 1 <= len(warnings) < 30, "an outage must not fill the log"
+
+
+def test_delays_wait_in_the_outbox_and_not_in_the_broker(harness: Harness, box: Outbox) -> None:
+    place(box, 1, delay=7200.0)
+    place(box, 2, deliver_at=datetime.fromtimestamp(harness.clock.time(), UTC) + timedelta(seconds=60))
+    place(box, 3)
+    harness.advance(59.0)
+    assert [event.number for event in harness.published(Placed)] == [3]
+    assert box.backlog().delayed == 2
+    assert all(stats.depth == (1 if topic == "placed" else 0) for topic, stats in harness.engine.stats().items())
+    harness.advance(2.0)
+    assert [event.number for event in harness.published(Placed)] == [3, 2]
+    harness.settle()
+    assert [event.number for event in harness.published(Placed)] == [3, 2, 1]
+    assert harness.clock.monotonic() == pytest.approx(7200.0, abs=1.0)
+
+
+def test_correlation_and_cause_are_kept(harness: Harness, box: Outbox) -> None:
+    service = Service("fulfillment")
+
+    @service.on(Shipped)
+    def again(event: Shipped, context: Context) -> None:
+        place(box, event.number)
+
+    harness.start(service)
+    cause = harness.publish(Shipped(number=5))
+    harness.settle()
+    (envelope,) = [each for each in harness.envelopes() if each.type == "Placed"]
+    assert (envelope.correlation_id, envelope.causation_id, envelope.depth, envelope.source) == (
+        cause,
+        cause,
+        1,
+        "fulfillment",
+    )
+
+
+def test_the_same_event_object_is_added_once(harness: Harness, box: Outbox) -> None:
+    event = Placed(number=1)
+    for _ in range(2):
+        box.database.transact(lambda connection: box.add(connection, event))
+    harness.settle()
+    assert len(harness.published(Placed)) == 1
+
+
+def test_an_event_that_cannot_be_sent_fails_in_the_callers_transaction(harness: Harness, box: Outbox) -> None:
+    class Huge(Event, topic="huge"):
+        text: str
+
+    for error, event, options in (
+        (MessageTooLargeError, Huge(text="x" * 2_000_000), {}),
+        (EncodeError, Placed(number=1), {"delay": -1.0}),
+        (EncodeError, Placed(number=1), {"deliver_at": datetime(2030, 1, 1)}),
+        (EncodeError, Placed(number=2**70), {}),
+    ):
+        with pytest.raises(error):
+            box.database.transact(lambda connection, e=event, o=options: box.add(connection, e, **o))  # type: ignore[misc]
+    harness.settle()
+    assert rows_of(box.database, table) == []
+
+
+def test_a_row_that_the_broker_refuses_holds_up_no_other(harness: Harness, box: Outbox) -> None:
+    refused = Placed(number=13)
+    send = harness.engine.publish
+
+    def publish(topic: str, body: bytes, *, delay: float, timeout: float) -> None:
+        if b"\x0d" in body[-2:]:
+            raise Rejected("the broker does not like 13")
+        send(topic, body, delay=delay, timeout=timeout)
+
+    harness.engine.publish = publish  # type: ignore[method-assign]
+    box.database.transact(lambda connection: box.add(connection, refused))
+    place(box, *range(3))
+    harness.advance(5.0)
+    assert {event.number for event in harness.published(Placed)} == {0, 1, 2}
+    (row,) = [each for each in rows_of(box.database, table) if each.published_at is None]
+    assert row.error == "the broker does not like 13"
+    harness.engine.publish = send  # type: ignore[method-assign]
+    harness.advance(61.0)
+    assert [event.number for event in harness.published(Placed)][-1] == 13
+
+
+def test_rows_that_a_relay_took_and_never_published_go_out_later(harness: Harness, box: Outbox) -> None:
+    harness.settle()
+    with harness.broker_down():
+        place(box, 1)
+        harness.advance(0.01)
+    hold = sa.update(table).values(leased_until=harness.clock.time() + 15.0)  # as a relay that was killed leaves it
+    box.database.transact(lambda connection: connection.execute(hold))
+    harness.advance(10.0)
+    assert harness.published(Placed) == []
+    harness.advance(10.0)
+    assert len(harness.published(Placed)) == 1
+
+
+def test_what_is_old_is_cleared_away(harness: Harness, box: Outbox) -> None:
+    place(box, 1, 2)
+    harness.settle()
+    place(box, 3, delay=5000.0)
+    harness.advance(500.0)
+    assert len(rows_of(box.database, table)) == 3
+    harness.advance(300.0)
+    assert [row.published_at for row in rows_of(box.database, table)] == [None]
+
+
+def test_stopping_publishes_what_is_committed(database: Database) -> None:
+    box = Outbox(database, source="orders", poll=60.0)
+    harness = Harness()
+    harness.bus.attach(box)
+    harness.settle()
+    place(box, *range(700))
+    harness.close()
+    assert len(harness.published(Placed)) == 700
+    assert all(row.published_at for row in rows_of(database, table))
+
+
+def test_mistakes_are_named(database: Database, box: Outbox) -> None:
+    with pytest.raises(BusStateError, match=r"bus\.attach"):
+        place(box, 1)
+    assert effects_in(database) == [], "the transaction is rolled back"
+    with pytest.raises(BusStateError, match="attach"):
+        box.backlog()
+    with pytest.raises(ConfigurationError, match="poll"):
+        Outbox(database, poll=0)
+    for url in ("nonsense", "mysql://root@localhost/x", "postgresql+asyncpg://root@localhost/x"):
+        with pytest.raises(ConfigurationError, match="postgresql"):
+            Database(url)
+    with pytest.raises(ConfigurationError, match="synchronous"):
+        Database("sqlite://", synchronous="MAYBE")
+
+
+def test_a_unit_of_work_inside_another_is_refused_where_it_would_wait_for_ever(database: Database) -> None:
+    with pytest.raises(BusStateError, match="use its connection"):
+        database.transact(lambda _: database.transact(lambda _: None))
+
+
+def test_the_hub_goes_on_while_the_database_is_slow(database: Database) -> None:
+    gaps: list[float] = []
+
+    def watch() -> None:
+        last = time.monotonic()
+        while True:
+            gevent.sleep(0.005)
+            gaps.append(time.monotonic() - last)
+            last = time.monotonic()
+
+    def work(connection: Connection) -> None:
+        if database.is_sqlite:
+            slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT count(*) FROM n"
+            connection.execute(sa.text(slow))
+        else:
+            connection.execute(sa.text("SELECT pg_sleep(0.5)"))
+
+    watcher = gevent.spawn(watch)
+    began = time.monotonic()
+    database.transact(work)
+    took = time.monotonic() - began
+    watcher.kill()
+    assert took > 0.1
+    assert max(gaps) < took / 2
