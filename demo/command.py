@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
+import gevent
 import typer
+from gevent.pool import Pool
 from rich.console import Console
 
-from demo.orders_file import CATALOGUE, BadLine, make_orders, read_orders
-from demo.scenario import Scenario
+from demo.orders_file import CATALOGUE, BadLine, Request, make_orders, read_orders
+from demo.scenario import RefusedError, Scenario
 from demo.screen import Screen, ledger_table
 from eventbus import EventBusError
 from eventbus.settings import BusSettings
 
 _GENEROUS = 1_000_000_000
 _SCARCE = "SKU-13"
+_CLIENTS = 8
 
 
 def demo(
-    orders: Annotated[int, typer.Option(min=0, help="How many orders to place.")] = 2000,
+    orders: Annotated[int, typer.Option(min=0, help="How many orders to place.")] = 500,
     seed: Annotated[int, typer.Option(help="The same seed places the same orders.")] = 1,
     from_file: Annotated[
         Path | None,
@@ -31,48 +36,70 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the screen.")] = False,
     bus: Annotated[str | None, typer.Option(help="Bus URL; EVENTBUS_URL or memory:// unless given.")] = None,
 ) -> None:
-    """Run the order scenario in one process and print its ledger; exit code 1 when that does not balance.
+    """Run the three services in one process, place orders through their API and print the ledger; exit code 1 when it does
+    not balance.
 
-    Example: eventbus demo --orders 20000 --fail-rate 0.2
+    Example: eventbus demo --orders 2000 --fail-rate 0.2
     """
-    logging.getLogger("eventbus").setLevel(logging.CRITICAL if fail_rate or as_json else logging.WARNING)
+    for name in ("eventbus", "services"):
+        logging.getLogger(name).setLevel(logging.CRITICAL if fail_rate or as_json else logging.WARNING)
+    logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd's; the ledger counts the mails
     out, complaints = Console(), Console(stderr=True)
     # one article is short, so that some orders are rejected
     stock = dict.fromkeys(CATALOGUE, _GENEROUS) | {_SCARCE: orders // 20}
     source = read_orders(from_file) if from_file else make_orders(orders, seed)
     total = None if from_file else orders
-    try:
-        scenario = Scenario(bus or BusSettings.from_environment().url, stock=stock, fail_rate=fail_rate, seed=seed)
-        scenario.start()
-    except EventBusError as error:
-        complaints.print(f"eventbus demo: {error}", style="red", highlight=False, markup=False)
-        raise typer.Exit(2) from None
-    bad = 0
-    try:
-        quiet = Console(quiet=True)
-        with Screen(quiet if as_json else out, scenario.flow, total) as screen:
-            placed = 0
-            for order in source:
-                if isinstance(order, BadLine):
-                    bad += 1
-                    complaints.print(f"line {order.number}: {order.reason}", style="yellow", highlight=False, markup=False)
-                    continue
-                scenario.place(order)
-                placed += 1
-                if placed % 100 == 0:
-                    screen.placed(placed)
-                if placed % 2000 == 0:  # counting goes through all orders
-                    screen.processed(scenario.done())
-            screen.placed(placed)
-            ledger = scenario.finish(screen.processed)
-    except EventBusError as error:
-        complaints.print(f"eventbus demo: {error}", style="red", highlight=False, markup=False)
-        raise typer.Exit(1) from None
-    finally:
-        scenario.stop()
+    with TemporaryDirectory(prefix="eventbus-demo-") as folder:
+        try:
+            url = bus or BusSettings.from_environment().url
+            scenario = Scenario(url, Path(folder), stock=stock, fail_rate=fail_rate, seed=seed)
+        except EventBusError as error:
+            _complain(complaints, error)
+            raise typer.Exit(2) from None
+        try:
+            scenario.start()
+            with Screen(Console(quiet=True) if as_json else out, scenario.flow, total) as screen:
+                placed, bad = _place(scenario, source, screen, complaints)
+                ledger = scenario.finish(placed, screen.processed)
+        except EventBusError as error:
+            _complain(complaints, error)
+            raise typer.Exit(1) from None
+        finally:
+            scenario.stop()
     if as_json:
         typer.echo(json.dumps({**ledger.as_json(), "bad_lines": bad}))
     else:
         out.print(ledger_table(ledger))
     if not ledger.is_balanced:
         raise typer.Exit(1)
+
+
+def _place(scenario: Scenario, source: Iterable[Request | BadLine], screen: Screen, complaints: Console) -> tuple[int, int]:
+    """Place all orders through the API, a few at a time; return how many were accepted, and how many lines were not."""
+    placed = bad = 0
+
+    def place(order: Request | BadLine) -> None:
+        nonlocal placed, bad
+        try:
+            if isinstance(order, BadLine):
+                raise RefusedError(order.reason)
+            scenario.place(order)
+        except RefusedError as error:
+            bad += 1
+            complaints.print(f"line {order.number}: {error}", style="yellow", highlight=False, markup=False)
+            return
+        placed += 1
+        if placed % 20 == 0:
+            screen.placed(placed)
+        if placed % 100 == 0:
+            screen.processed(scenario.done())
+
+    clients = Pool(_CLIENTS)
+    requests = [clients.spawn(place, order) for order in source]
+    gevent.joinall(requests, raise_error=True)
+    screen.placed(placed)
+    return placed, bad
+
+
+def _complain(complaints: Console, error: EventBusError) -> None:
+    complaints.print(f"eventbus demo: {error}", style="red", highlight=False, markup=False)

@@ -10,7 +10,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from demo.scenario import Flow, Ledger
+from demo.flow import Flow
+from demo.ledger import Ledger
 from eventbus import Outcome
 
 
@@ -74,7 +75,7 @@ def ledger_table(ledger: Ledger) -> Table:
     """Return the ledger for people."""
     table = Table("ledger", "", title_justify="left")
     table.columns[1].justify = "right"
-    for name in ("orders", "shipped", "rejected", "confirmed", "lost", "doubled", "dead_letters", "retries"):
+    for name in ("orders", "shipped", "rejected", "confirmed", "mails", "lost", "doubled", "dead_letters", "retries"):
         table.add_row(name.replace("_", " "), f"{getattr(ledger, name):,}")
     table.add_row("seconds", f"{ledger.seconds:.2f}")
     table.add_row("balanced", "yes" if ledger.is_balanced else "NO")

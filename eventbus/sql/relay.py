@@ -78,7 +78,8 @@ class Relay:
         order = (outbox.c.due_at, outbox.c.id)
         chosen = skip_locked(sa.select(outbox.c.id).where(free).order_by(*order).limit(self._box.batch))
         ids = list(connection.scalars(chosen))
-        later = sa.select(sa.func.min(outbox.c.due_at)).where(outbox.c.published_at.is_(None), outbox.c.due_at > now)
+        when = sa.case((outbox.c.leased_until > outbox.c.due_at, outbox.c.leased_until), else_=outbox.c.due_at)
+        later = sa.select(sa.func.min(when)).where(outbox.c.published_at.is_(None), when > now)
         next_due: float | None = connection.scalar(later)
         if not ids:
             return [], next_due

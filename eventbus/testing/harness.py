@@ -133,6 +133,8 @@ class Harness:
         deadline = time.monotonic() + timeout
         while True:
             self._let_handlers_run(deadline)
+            if time.monotonic() > deadline:
+                raise NotSettledError("something comes again and again, in virtual time without end; give advance(seconds)")
             if until is None:
                 if not self.clock.advance_to_next():
                     return

@@ -2,19 +2,68 @@
 
 from __future__ import annotations
 
-from eventbus import Retry, Service
-from services.email_confirmation.events import ConfirmationPrepared, OrderPlaced
-from services.email_confirmation.handlers import Mailer, write_confirmation
-from services.email_confirmation.mailbox import Mailbox
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from eventbus import Backoff, Retry, Service
+from eventbus.serving import HealthApp, WebServer
+from eventbus.sql import Database, Inbox, Outbox, Receipts
+from eventbus.sql import metadata as bus_tables
+from services.email_confirmation.events import MailPrepared, OrderPlaced, OrderShipped
+from services.email_confirmation.handlers import Sender, Writer
+from services.email_confirmation.mailer import Mailer
+from services.email_confirmation.orders_client import OrdersClient
+from services.email_confirmation.settings import EmailSettings
+from services.email_confirmation.tables import metadata
 
 NAME = "email_confirmation"
 JOBS_CHANNEL = "default"
+PATIENT = Retry(attempts=1000, first=1.0, ceiling=300.0)
+"""For what depends on another server: days of outage, with growing delay, before a mail becomes a dead letter."""
 
 
-def build(mailbox: Mailbox, *, retry: Retry | None = None, instance: str | None = None) -> tuple[Service, Service]:
-    """Return a worker of the service: the writer, subscribed to orders, and the sender, which takes jobs in turns."""
-    writer = Service(NAME, instance=instance)
-    writer.on(OrderPlaced, retry=retry)(write_confirmation)
-    sender = Service(NAME, channel=JOBS_CHANNEL, instance=instance)
-    sender.on(ConfirmationPrepared, retry=retry)(Mailer(mailbox).send)
-    return writer, sender
+@dataclass(frozen=True, slots=True)
+class EmailApp:
+    """The parts of the service: a writer, subscribed to orders, and a sender, which takes jobs in turns with others."""
+
+    writer: Service
+    sender: Service
+    database: Database
+
+    @property
+    def services(self) -> tuple[Service, Service]:
+        return self.writer, self.sender
+
+
+def build(
+    settings: EmailSettings | None = None,
+    *,
+    retry: Retry | None = None,
+    backoff: Backoff | None = None,
+    instance: str | None = None,
+) -> EmailApp:
+    """Return a worker of the service with its database; more workers of a process by `replica()` of both services."""
+    settings = settings or EmailSettings()
+    database = Database(
+        settings.database_url.get_secret_value(),
+        pool_size=2 * settings.concurrency + 4,
+        synchronous=settings.sqlite_synchronous,
+    )
+    database.create_tables(bus_tables, metadata)
+    outbox = Outbox(database, source=NAME, receipts=Receipts(timeout=settings.receipt_timeout))
+    inbox = Inbox(database, outbox=outbox)
+    writer = Service(NAME, backoff=backoff, instance=instance)
+    write = Writer(OrdersClient(settings.orders_url), settings.orders_url)
+    writer.on(OrderPlaced, inbox=inbox, retry=retry, concurrency=settings.concurrency)(write.confirm)
+    writer.on(OrderShipped, inbox=inbox, retry=retry or PATIENT, concurrency=settings.concurrency)(write.tell_shipped)
+    sender = Service(NAME, channel=JOBS_CHANNEL, backoff=backoff, instance=instance)
+    send = Sender(Mailer(settings), settings.sender)
+    sender.on(MailPrepared, inbox=inbox, retry=retry or PATIENT, concurrency=settings.concurrency)(send.send)
+    if settings.port is not None:
+
+        def check() -> None:
+            database.transact(lambda connection: connection.execute(sa.select(1)))
+
+        sender.attach(WebServer(HealthApp({"database": check}), host=settings.host, port=settings.port))
+    return EmailApp(writer, sender, database)

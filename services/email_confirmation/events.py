@@ -1,9 +1,12 @@
-"""Events of the email confirmation service: its job and its fact, and its view of a placed order."""
+"""Events of the email confirmation service: its job and its fact, and its views of what other services tell."""
 
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 from uuid import UUID
+
+from pydantic import Field
 
 from eventbus import Event, Value
 
@@ -26,13 +29,22 @@ class OrderPlaced(Event, topic="orders_placed"):
     lines: tuple[OrderLine, ...]
 
 
-class ConfirmationPrepared(Event, topic="email", version=1):
-    """A confirmation is written and waits for a worker to send it: the job of the worker pattern."""
+class OrderShipped(Event, topic="orders_shipped"):
+    """View: an order on its way, a reference: whom to write to, the orders service is asked."""
 
     order_id: UUID
-    recipient: str
-    subject: str
+    tracking_number: str
+
+
+class MailPrepared(Event, topic="email", version=1):
+    """A mail is written and waits for a worker to send it: the job of the worker pattern."""
+
+    kind: Literal["confirmation", "shipping"]
+    order_id: UUID
+    recipient: str = Field(max_length=254)
+    subject: str = Field(max_length=200)
     text: str
+    html: str
 
 
 class OrderConfirmed(Event, topic="orders_confirmed", version=1):

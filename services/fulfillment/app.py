@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
-from eventbus import Retry, Service
+from dataclasses import dataclass
+
+from eventbus import Backoff, Retry, Service
+from eventbus.serving import HealthApp, WebServer
+from eventbus.sql import Database, Inbox, Outbox, Receipts
+from eventbus.sql import metadata as bus_tables
 from services.fulfillment.events import OrderPlaced
 from services.fulfillment.handlers import Fulfillment
-from services.fulfillment.store import Warehouse
+from services.fulfillment.settings import FulfillmentSettings
+from services.fulfillment.tables import metadata
+from services.fulfillment.warehouse import Warehouse
 
 NAME = "fulfillment"
 
 
-def build(warehouse: Warehouse, *, retry: Retry | None = None, instance: str | None = None) -> Service:
-    """Return a worker of the service that ships from `warehouse`."""
-    service = Service(NAME, instance=instance)
-    service.on(OrderPlaced, retry=retry)(Fulfillment(warehouse).ship)
-    return service
+@dataclass(frozen=True, slots=True)
+class FulfillmentApp:
+    """The parts of the service, put together."""
+
+    service: Service
+    warehouse: Warehouse
+
+
+def build(
+    settings: FulfillmentSettings | None = None,
+    *,
+    retry: Retry | None = None,
+    backoff: Backoff | None = None,
+    instance: str | None = None,
+) -> FulfillmentApp:
+    """Return a worker of the service with its database; more workers of a process by `service.replica()`."""
+    settings = settings or FulfillmentSettings()
+    database = Database(
+        settings.database_url.get_secret_value(),
+        pool_size=settings.concurrency + 4,
+        synchronous=settings.sqlite_synchronous,
+    )
+    database.create_tables(bus_tables, metadata)
+    warehouse = Warehouse(database)
+    warehouse.fill(settings.stock)
+    outbox = Outbox(database, source=NAME, receipts=Receipts(timeout=settings.receipt_timeout))
+    inbox = Inbox(database, outbox=outbox)
+    service = Service(NAME, backoff=backoff, instance=instance)
+    service.on(OrderPlaced, inbox=inbox, retry=retry, concurrency=settings.concurrency)(Fulfillment(warehouse).ship)
+    if settings.port is not None:
+        service.attach(WebServer(HealthApp({"database": warehouse.check}), host=settings.host, port=settings.port))
+    return FulfillmentApp(service, warehouse)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from eventbus.sql import SqlContext
 from services.fulfillment.events import OrderPlaced, OrderRejected, OrderShipped
-from services.fulfillment.store import Warehouse
+from services.fulfillment.warehouse import Warehouse
 
 
 class Fulfillment:
@@ -12,8 +13,8 @@ class Fulfillment:
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
-    def ship(self, order: OrderPlaced) -> OrderShipped | OrderRejected:
-        decision = self._warehouse.fulfil(order.order_id, order.lines)
+    def ship(self, order: OrderPlaced, context: SqlContext) -> OrderShipped | OrderRejected:
+        decision = self._warehouse.fulfil(context.connection, order.order_id, order.lines, by=context.instance)
         if decision.tracking_number is None:
             return OrderRejected(order_id=order.order_id, reason=decision.reason or "not deliverable")
         return OrderShipped(order_id=order.order_id, tracking_number=decision.tracking_number)

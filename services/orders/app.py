@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
-from eventbus import Retry, Service
+from dataclasses import dataclass
+
+from flask_openapi3.openapi import OpenAPI
+
+from eventbus import Backoff, Retry, Service
+from eventbus.serving import WebServer
+from eventbus.sql import Database, Inbox, Outbox, Receipts
+from eventbus.sql import metadata as bus_tables
+from services.orders.api import make_api
 from services.orders.events import OrderConfirmed, OrderRejected, OrderShipped
 from services.orders.handlers import OrderTracker
+from services.orders.settings import OrdersSettings
 from services.orders.store import OrderStore
+from services.orders.tables import metadata
 
 NAME = "orders"
 
 
-def build(store: OrderStore, *, retry: Retry | None = None) -> Service:
-    """Return the service that follows orders in `store`."""
-    service = Service(NAME)
+@dataclass(frozen=True, slots=True)
+class OrdersApp:
+    """The parts of the service, put together."""
+
+    service: Service
+    store: OrderStore
+    outbox: Outbox
+    api: OpenAPI
+    server: WebServer
+
+
+def build(
+    settings: OrdersSettings | None = None, *, retry: Retry | None = None, backoff: Backoff | None = None
+) -> OrdersApp:
+    """Return the service with its database and API; all start and stop with `service` on a bus."""
+    settings = settings or OrdersSettings()
+    database = Database(settings.database_url.get_secret_value(), synchronous=settings.sqlite_synchronous)
+    database.create_tables(bus_tables, metadata)
+    outbox = Outbox(database, source=NAME, receipts=Receipts(timeout=settings.receipt_timeout))
+    inbox = Inbox(database, outbox=outbox)
+    store = OrderStore(database, outbox)
     tracker = OrderTracker(store)
-    service.on(OrderShipped, retry=retry)(tracker.note_shipped)
-    service.on(OrderRejected, retry=retry)(tracker.note_rejected)
-    service.on(OrderConfirmed, retry=retry)(tracker.note_confirmed)
-    return service
+    service = Service(NAME, backoff=backoff)
+    service.on(OrderShipped, inbox=inbox, retry=retry)(tracker.note_shipped)
+    service.on(OrderRejected, inbox=inbox, retry=retry)(tracker.note_rejected)
+    service.on(OrderConfirmed, inbox=inbox, retry=retry)(tracker.note_confirmed)
+    api = make_api(store, outbox, currencies=settings.currencies, max_body=settings.max_body)
+    server = WebServer(api, host=settings.host, port=settings.port)
+    service.attach(outbox, server)
+    return OrdersApp(service, store, outbox, api, server)

@@ -79,6 +79,8 @@ def test_whatever_breaks_each_order_has_one_effect(
         assert shop.outbox.backlog().waiting == shop.outbox.backlog().unsettled == 0
     finally:
         shop.harness.close()
+        shop.orders.close()
+        shop.fulfillment.close()
 
 
 @pytest.mark.nsqd

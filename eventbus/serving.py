@@ -1,0 +1,130 @@
+"""Serving: a small HTTP server that starts and stops with a bus, and the health endpoints of a service.
+
+gevent's own server, with what it lacks: TCP_NODELAY, without which each answer on a kept connection waits 40 ms for the
+client's acknowledgement (gevent issue 1233), a bounded number of connections, a time limit on slow clients, and a stop that
+lets running requests end.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gevent.pywsgi import WSGIServer
+
+from eventbus.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from eventbus.bus import Bus
+
+log = logging.getLogger("eventbus.serving")
+
+StartResponse = Callable[[str, list[tuple[str, str]]], object]
+WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
+Check = Callable[[], object]
+"""Raises when the service is not ready, with the reason as its text."""
+
+_MAX_CONNECTIONS = 1000
+_IDLE = 60.0
+"""Seconds without a byte after which a client is dropped."""
+
+
+class _Server(WSGIServer):
+    def handle(self, sock: socket.socket, address: Any) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(_IDLE)
+        super().handle(sock, address)
+
+
+class WebServer:
+    """Serves a WSGI application as long as the bus runs: `bus.attach(WebServer(app, port=8000))`.
+
+    Args:
+        app: any WSGI application.
+        host: address to listen on; only this machine's own unless given.
+        port: TCP port; 0 takes a free one, which `port` then names.
+
+    Raises:
+        ConfigurationError: at start, when the address cannot be taken.
+    """
+
+    def __init__(self, app: WsgiApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.host = host
+        self.port = port
+        self._app = app
+        self._server: _Server | None = None
+
+    def __repr__(self) -> str:
+        return f"<WebServer on {self.host}:{self.port}>"
+
+    @property
+    def url(self) -> str:
+        """Where it is reached, without a slash at the end."""
+        return f"http://{self.host}:{self.port}"
+
+    def start(self, bus: Bus | None = None) -> None:
+        """Listen and serve."""
+        server = _Server((self.host, self.port), self._app, spawn=_MAX_CONNECTIONS, log=None, error_log=log)
+        try:
+            server.start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"HTTP on {self.host}:{self.port}: {error.strerror or error}; give another host or port"
+            ) from None
+        self._server = server
+        self.port = int(server.server_port or 0)
+        log.info("HTTP on %s", self.url)
+
+    def stop_intake(self) -> None:
+        """Take no new connection; requests under way go on."""
+        if self._server is not None:
+            self._server.close()
+
+    def stop(self, timeout: float) -> None:
+        """Wait for the requests under way, at most `timeout` seconds. Idle connections are closed at once."""
+        if self._server is not None:
+            self._server.stop(timeout=min(timeout, 2.0))
+            self._server = None
+
+    def is_idle(self) -> bool:
+        """A server waits for clients, and a test knows when it sent a request."""
+        return True
+
+
+class HealthApp:
+    """Answers `/healthz` (the process is alive) and `/readyz` (every check passes)."""
+
+    def __init__(self, checks: Mapping[str, Check]) -> None:
+        self._checks = checks
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO")
+        if path == "/healthz":
+            return _answer(start_response, "200 OK", {"status": "alive"})
+        if path == "/readyz":
+            failures = failed_checks(self._checks)
+            if failures:
+                return _answer(start_response, "503 Service Unavailable", {"status": "not ready", "checks": failures})
+            return _answer(start_response, "200 OK", {"status": "ready"})
+        return _answer(start_response, "404 Not Found", {"status": "no such page; there are /healthz and /readyz"})
+
+
+def failed_checks(checks: Mapping[str, Check]) -> dict[str, str]:
+    """Run checks; return the kind of error of each that failed. Its text stays in the log: it may name hosts and users."""
+    failures: dict[str, str] = {}
+    for name, check in checks.items():
+        try:
+            check()
+        except Exception as error:
+            log.warning("check %s failed: %s: %s", name, type(error).__name__, str(error).split("\n", 1)[0])
+            failures[name] = type(error).__name__
+    return failures
+
+
+def _answer(start_response: StartResponse, status: str, value: Mapping[str, object]) -> list[bytes]:
+    body = json.dumps(value).encode()
+    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]

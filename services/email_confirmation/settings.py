@@ -1,0 +1,39 @@
+"""Settings of the email confirmation service, from the EMAIL_* environment."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class EmailSettings(BaseSettings):
+    """Each field is read from EMAIL_ and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="EMAIL_", frozen=True, hide_input_in_errors=True)
+
+    database_url: SecretStr = SecretStr("sqlite:///email_confirmation.db")
+    """Where claims, jobs and sent mails are noted; a secret, since it may hold a password."""
+    smtp_host: str = "127.0.0.1"
+    smtp_port: int = Field(default=1025, ge=1, le=65535)
+    smtp_security: Literal["none", "starttls"] = "none"
+    """With starttls the server's certificate is verified, and a server that offers none is refused."""
+    smtp_ca_file: str | None = None
+    """Certificates to trust instead of the system's."""
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_timeout: float = Field(default=10.0, gt=0)
+    """Longest wait for an answer of the mail server in seconds."""
+    sender: str = "shop@example.org"
+    orders_url: str = "http://127.0.0.1:8000"
+    """Where the orders service answers; also what links in mails point to."""
+    host: str = "127.0.0.1"
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of /healthz and /readyz; none unless given."""
+    receipt_timeout: float = Field(default=30.0, gt=0)
+    """Seconds without a receipt from a subscriber after which an event is published again to it."""
+    concurrency: int = Field(default=8, ge=1)
+    """Mails sent at a time by one worker; each needs a database connection and one to the mail server."""
+    sqlite_synchronous: str = "FULL"
+    """SQLite's setting: FULL keeps what was sent through a power cut, NORMAL only through a crash of the process."""

@@ -1,0 +1,26 @@
+"""Settings of the fulfillment service, from the FULFILLMENT_* environment."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class FulfillmentSettings(BaseSettings):
+    """Each field is read from FULFILLMENT_ and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="FULFILLMENT_", frozen=True, hide_input_in_errors=True)
+
+    database_url: SecretStr = SecretStr("sqlite:///fulfillment.db")
+    """Where stock and shipments lie; a secret, since it may hold a password."""
+    stock: dict[str, int] = Field(default_factory=lambda: {f"SKU-{number}": 1_000_000 for number in range(1, 21)})
+    """What an empty warehouse is filled with: a JSON object of quantities by SKU."""
+    host: str = "127.0.0.1"
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of /healthz and /readyz; none unless given."""
+    receipt_timeout: float = Field(default=30.0, gt=0)
+    """Seconds without a receipt from a subscriber after which an event is published again to it."""
+    concurrency: int = Field(default=16, ge=1)
+    """Orders shipped at a time by one worker; each needs a database connection."""
+    sqlite_synchronous: str = "FULL"
+    """SQLite's setting: FULL keeps a shipment through a power cut, NORMAL only through a crash of the process."""

@@ -1,0 +1,154 @@
+"""HTTP API of the orders service, with its OpenAPI document at /openapi/openapi.json and its page at /openapi/swagger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, jsonify, make_response, request
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+
+from eventbus.serving import failed_checks
+from eventbus.sql import Outbox
+from services.orders import bodies
+from services.orders.models import (
+    Health,
+    IdempotencyHeader,
+    ListQuery,
+    OrderIn,
+    OrderList,
+    OrderOut,
+    OrderPath,
+    Problem,
+)
+from services.orders.problems import invalid, problem, register_problems
+from services.orders.store import KeyReusedError, OrderStore
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; frame-ancestors 'none'",
+}
+_REFUSALS: dict[str | int, Any] = dict.fromkeys((400, 409, 413, 415, 422, 503), Problem)
+
+
+def make_api(store: OrderStore, outbox: Outbox, *, currencies: tuple[str, ...], max_body: int) -> OpenAPI:
+    """Return the WSGI application."""
+    app = OpenAPI(
+        "orders",
+        info=Info(title="orders", version="1.0.0", description="Places orders, and tells how far they are."),
+        security_schemes={},
+        validation_error_callback=invalid,
+        validation_error_model=Problem,
+    )
+    app.config["MAX_CONTENT_LENGTH"] = max_body
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    register_problems(app)
+    accepted = _register_metrics(app, store, outbox)
+
+    @app.before_request
+    def look_at_body() -> None:
+        if request.method == "POST":
+            bodies.read_json(request)
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    @app.post("/orders", responses={201: OrderOut, **_REFUSALS}, summary="Place an order")
+    def place(body: OrderIn, header: IdempotencyHeader) -> Response:
+        """Accept an order. With `Idempotency-Key`, sending it again gives the same answer and no second order."""
+        if body.currency not in currencies:
+            return problem(422, f"give one of {', '.join(currencies)}", "currency")
+        digest = bodies.digest_of(request.get_json())
+        try:
+            order = store.place(body, header.key, digest)
+        except KeyReusedError:
+            return problem(409, "this key was used for another order; make a new one", "Idempotency-Key")
+        accepted.labels("new" if order.is_new else "repeated").inc()
+        response = make_response(jsonify(order.answer), 201)
+        response.headers["Location"] = f"/orders/{order.answer['order_id']}"
+        return response
+
+    @app.get("/orders/<order_id>", responses={200: OrderOut, 404: Problem, 422: Problem}, summary="Look at an order")
+    def get(path: OrderPath) -> Response:
+        order = store.get(path.order_id)
+        if order is None:
+            return problem(404, "no such order", "order_id")
+        return jsonify(order.model_dump(mode="json"))
+
+    @app.get("/orders", responses={200: OrderList, 422: Problem}, summary="List orders")
+    def find(query: ListQuery) -> Response:
+        found, following = store.find(query.status, query.limit, query.before)
+        return jsonify(OrderList(orders=found, next=following).model_dump(mode="json"))
+
+    @app.get("/healthz", responses={200: Health}, summary="Whether the process is alive")
+    def healthz() -> Response:
+        return jsonify({"status": "alive"})
+
+    @app.get("/readyz", responses={200: Health, 503: Health}, summary="Whether orders can be taken")
+    def readyz() -> Response:
+        failures = failed_checks({"database": store.check})
+        if failures:
+            return make_response(jsonify({"status": "not ready", "checks": failures}), 503)
+        return jsonify({"status": "ready"})
+
+    return app
+
+
+class _Gauges:
+    """Read from the database when somebody asks, so that all replicas tell the same."""
+
+    def __init__(self, store: OrderStore, outbox: Outbox) -> None:
+        self._store = store
+        self._outbox = outbox
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        """Return the gauges, as prometheus-client wants them."""
+        by_status = GaugeMetricFamily("orders", "Orders by status", labels=["status"])
+        for status, count in self._store.counts().items():
+            by_status.add_metric([status], count)
+        backlog = self._outbox.backlog()
+        rows = GaugeMetricFamily("orders_outbox_rows", "Rows of the outbox by state", labels=["state"])
+        for state in ("waiting", "delayed", "unsettled"):
+            rows.add_metric([state], getattr(backlog, state))
+        oldest = GaugeMetricFamily("orders_outbox_oldest_seconds", "Age of the oldest row that waits")
+        oldest.add_metric([], backlog.oldest)
+        return [by_status, rows, oldest]
+
+
+def _register_metrics(app: OpenAPI, store: OrderStore, outbox: Outbox) -> Counter:
+    registry = CollectorRegistry(auto_describe=False)
+    requests = Counter("orders_requests", "Requests by method and status", ["method", "status"], registry=registry)
+    accepted = Counter("orders_accepted", "Orders that were accepted", ["kind"], registry=registry)
+
+    @app.after_request
+    def count(response: Response) -> Response:
+        requests.labels(request.method if request.method in ("GET", "POST") else "other", response.status_code).inc()
+        return response
+
+    @app.get("/metrics", summary="Metrics for Prometheus", doc_ui=False)
+    def metrics() -> Response:
+        text = generate_latest(registry) + generate_latest(_Once(_Gauges(store, outbox)))
+        response = make_response(text)
+        response.headers["Content-Type"] = CONTENT_TYPE_LATEST
+        return response
+
+    return accepted
+
+
+class _Once(CollectorRegistry):
+    """A registry of one collector that is not asked when it is registered: the database may be away then."""
+
+    def __init__(self, collector: _Gauges) -> None:
+        super().__init__(auto_describe=False)
+        self._collector = collector
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        return self._collector.collect()

@@ -1,0 +1,25 @@
+"""Settings of the orders service, from the ORDERS_* environment."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class OrdersSettings(BaseSettings):
+    """Each field is read from ORDERS_ and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="ORDERS_", frozen=True, hide_input_in_errors=True)
+
+    database_url: SecretStr = SecretStr("sqlite:///orders.db")
+    """Where orders and their outbox lie; a secret, since it may hold a password."""
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    currencies: tuple[str, ...] = ("EUR", "USD", "GBP")
+    """Currencies that are accepted."""
+    max_body: int = Field(default=64 * 1024, ge=1024)
+    """Longest request body in bytes: some hundred lines; more is no customer."""
+    receipt_timeout: float = Field(default=30.0, gt=0)
+    """Seconds without a receipt from a subscriber after which an order is announced again to it."""
+    sqlite_synchronous: str = "FULL"
+    """SQLite's setting: FULL keeps an accepted order through a power cut, NORMAL only through a crash of the process."""
