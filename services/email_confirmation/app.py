@@ -54,7 +54,7 @@ def build(
     outbox = Outbox(database, source=NAME, receipts=Receipts(timeout=settings.receipt_timeout))
     inbox = Inbox(database, outbox=outbox)
     writer = Service(NAME, backoff=backoff, instance=instance)
-    write = Writer(OrdersClient(settings.orders_url), settings.orders_url)
+    write = Writer(OrdersClient(settings.orders_url), settings.public_url or settings.orders_url)
     writer.on(OrderPlaced, inbox=inbox, retry=retry, concurrency=settings.concurrency)(write.confirm)
     writer.on(OrderShipped, inbox=inbox, retry=retry or PATIENT, concurrency=settings.concurrency)(write.tell_shipped)
     sender = Service(NAME, channel=JOBS_CHANNEL, backoff=backoff, instance=instance)

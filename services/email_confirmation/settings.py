@@ -27,7 +27,9 @@ class EmailSettings(BaseSettings):
     """Longest wait for an answer of the mail server in seconds."""
     sender: str = "shop@example.org"
     orders_url: str = "http://127.0.0.1:8000"
-    """Where the orders service answers; also what links in mails point to."""
+    """Where the orders service answers."""
+    public_url: str | None = None
+    """What links in mails point to; the same unless given."""
     host: str = "127.0.0.1"
     port: int | None = Field(default=None, ge=0, le=65535)
     """Port of /healthz and /readyz; none unless given."""

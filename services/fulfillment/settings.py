@@ -13,7 +13,9 @@ class FulfillmentSettings(BaseSettings):
 
     database_url: SecretStr = SecretStr("sqlite:///fulfillment.db")
     """Where stock and shipments lie; a secret, since it may hold a password."""
-    stock: dict[str, int] = Field(default_factory=lambda: {f"SKU-{number}": 1_000_000 for number in range(1, 21)})
+    stock: dict[str, int] = Field(
+        default_factory=lambda: {f"SKU-{number}": 1_000_000 for number in range(1, 21)} | {"SKU-13": 10}
+    )
     """What an empty warehouse is filled with: a JSON object of quantities by SKU."""
     host: str = "127.0.0.1"
     port: int | None = Field(default=None, ge=0, le=65535)

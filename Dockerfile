@@ -1,0 +1,31 @@
+# One image for each service: docker build --build-arg SERVICE=orders .
+# It holds the library, that one service and what the two need from the lock file; nothing of the other services.
+FROM python:3.13-slim-trixie AS build
+ARG SERVICE
+WORKDIR /build
+RUN python -m venv /opt/service
+COPY requirements/${SERVICE}.lock requirements.lock
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/service/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: -r requirements.lock
+COPY eventbus /opt/app/eventbus
+COPY services/${SERVICE} /opt/app/services/${SERVICE}
+# compiled here, since the root file system is read-only when it runs
+RUN /opt/service/bin/python -m compileall -q /opt/app
+
+FROM python:3.13-slim-trixie
+ARG SERVICE
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin service
+COPY --from=build /opt/service /opt/service
+COPY --from=build /opt/app /opt/app
+ENV PATH=/opt/service/bin:$PATH \
+    PYTHONPATH=/opt/app \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    SERVICE=${SERVICE} \
+    HEALTH_PORT=8000
+WORKDIR /opt/app
+USER 10001
+EXPOSE 8000
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=6 \
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['HEALTH_PORT'] + '/readyz', timeout=4)"]
+CMD ["sh", "-c", "exec python -m services.$SERVICE"]
