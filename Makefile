@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.dev
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help nsq demo test test-all fast lint fmt type imports bench fuzz lock clean
+.PHONY: help nsq demo demo-containers test test-containers test-all fast lint fmt type imports bench fuzz lock clean
 
 help: ## show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -35,9 +35,15 @@ nsq: ## nsqd, nsqlookupd, nsqadmin and the nsq utilities into .cache/nsq
 test: $(DEV_STAMP) lint type imports ## lint, types, walls and all tests
 	@sh tools/get-nsq.sh 0
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage run -m pytest --ignore tests/containers $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report $$([ -x .cache/nsq/nsqd ] && echo --fail-under=90)
+
+test-containers: $(DEV_STAMP) ## the scenario in containers, with parts killed and stopped; needs docker compose
+	@$(BIN)/python -m pytest tests/containers -v $(ARGS)
+
+demo-containers: $(RUN_STAMP) ## run the order scenario in containers, print its ledger, take all down
+	@$(BIN)/python -m demo.containers $(ARGS)
 
 test-all: ## the tests on every Python from 3.11 to 3.13 that this machine has
 	@sh tools/test-all.sh

@@ -84,6 +84,7 @@ class Stack:
         self.api = f"http://127.0.0.1:{self._environment['ORDERS_HTTP']}"
         self.maildev = f"http://127.0.0.1:{self._environment['MAILDEV_HTTP']}"
         self._http = urllib3.PoolManager(maxsize=16, retries=False, timeout=30.0)
+        self._mails: dict[str, str] = {}
         self.began = time.monotonic()
 
     # -- containers -------------------------------------------------------------------------------------------------
@@ -129,6 +130,13 @@ class Stack:
         psql = ["exec", "-T", "postgres", "psql", "-U", "postgres", "-d", database, "-A", "-t", "-c", sql]
         return self.compose(*psql).split()
 
+    def docker(self, *arguments: str) -> str:
+        """Run `docker` itself; return its output."""
+        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode:
+            raise StackError(f"docker {' '.join(arguments)} failed: {done.stderr.strip()}")
+        return done.stdout.strip()
+
     # -- the scenario -----------------------------------------------------------------------------------------------
 
     def place(self, body: dict[str, Any], *, patience: float = 60.0) -> str:
@@ -168,18 +176,18 @@ class Stack:
                 return found
             before = f"&before={page['next']}"
 
-    def mails(self) -> list[dict[str, Any]]:
-        """Return all mails in MailDev."""
-        answer = self._http.request("GET", f"{self.maildev}/email")
-        found: list[dict[str, Any]] = json.loads(answer.data)
-        return found
+    def mails(self) -> Counter[str]:
+        """Return how often each mail lies in MailDev, by Message-ID; those of before a restart, which forgets all, included."""
+        found = json.loads(self._http.request("GET", f"{self.maildev}/email").data)
+        self._mails.update({mail["messageId"]: mail["subject"] for mail in found})
+        return Counter(dict.fromkeys(self._mails, 1)) | Counter(mail["messageId"] for mail in found)
 
     def ledger(self) -> StackLedger:
         """Count everything now."""
         orders = self.orders()
         shipments = Counter(self.query("fulfillment", "SELECT order_id FROM shipments"))
-        ids = Counter(mail["messageId"] for mail in self.mails())
-        subjects = Counter({mail["messageId"]: mail["subject"] for mail in self.mails()}.values())
+        ids = self.mails()
+        subjects = Counter(self._mails.values())
         lost = 0
         for order in orders:
             order_id, shipped = order["order_id"], order["status"] == "shipped"

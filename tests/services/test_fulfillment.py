@@ -2,50 +2,111 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID, uuid4
 
+import pytest
+import sqlalchemy as sa
+
+from eventbus.sql import Database
 from eventbus.testing import Harness
-from services.fulfillment import app
+from services.fulfillment.app import FulfillmentApp
 from services.fulfillment.events import OrderLine, OrderPlaced, OrderRejected, OrderShipped
-from services.fulfillment.store import Warehouse
+from services.fulfillment.tables import metadata, reservations, shipments, stock
+from services.fulfillment.warehouse import Warehouse
+
+MakeWarehouse = Callable[..., FulfillmentApp]
 
 
-def order(*quantities: int) -> OrderPlaced:
-    return OrderPlaced(order_id=uuid4(), lines=tuple(OrderLine(sku="SKU-1", quantity=quantity) for quantity in quantities))
+def order(*quantities: int, sku: str = "SKU-1", order_id: UUID | None = None) -> OrderPlaced:
+    return OrderPlaced(
+        order_id=order_id or uuid4(), lines=tuple(OrderLine(sku=sku, quantity=quantity) for quantity in quantities)
+    )
 
 
-def test_an_order_in_stock_is_shipped_and_one_out_of_stock_rejected() -> None:
-    warehouse = Warehouse({"SKU-1": 3})
-    with Harness(app.build(warehouse)) as harness:
-        first, second = order(2), order(1, 1)
-        harness.publish(first)
+def left(database: Database, sku: str = "SKU-1") -> int:
+    return int(database.transact(lambda c: c.scalar(sa.select(stock.c.quantity).where(stock.c.sku == sku))))
+
+
+def rows(database: Database, table: sa.Table) -> int:
+    return int(database.transact(lambda c: c.scalar(sa.select(sa.func.count()).select_from(table))))
+
+
+def test_an_order_in_stock_is_shipped_and_one_out_of_stock_rejected(make_warehouse: MakeWarehouse, harness: Harness) -> None:
+    app = make_warehouse(SKU_1=3, SKU_2=5)
+    first, second, third = order(2), order(1, 1), order(1, sku="SKU-9")
+    for each in (first, second, third):
+        harness.publish(each)
         harness.settle()
-        harness.publish(second)
-        harness.settle()
-        assert [event.order_id for event in harness.published(OrderShipped)] == [first.order_id]
-        assert [event.order_id for event in harness.published(OrderRejected)] == [second.order_id]
-        assert harness.published(OrderRejected)[0].reason == "out of stock: SKU-1"
-    assert warehouse.stock["SKU-1"] == 1
+    assert [event.order_id for event in harness.published(OrderShipped)] == [first.order_id]
+    reasons = {event.order_id: event.reason for event in harness.published(OrderRejected)}
+    assert reasons == {second.order_id: "out of stock: SKU-1", third.order_id: "unknown article: SKU-9"}
+    assert left(app.warehouse.database) == 1
+    assert rows(app.warehouse.database, reservations) == 1, "a rejected order reserves nothing"
 
 
-def test_an_order_delivered_twice_is_shipped_once() -> None:
-    warehouse = Warehouse({"SKU-1": 10})
-    with Harness(app.build(warehouse), app.build(warehouse)) as harness:
-        harness.duplicate_next(5)
-        for _ in range(5):
-            harness.publish(order(1))
-        harness.settle()
-        assert len({event.tracking_number for event in harness.published(OrderShipped)}) == 5
-    assert len(warehouse.shipments) == 5
-    assert warehouse.stock["SKU-1"] == 5
+def test_a_rejected_order_takes_nothing_of_what_was_there(make_warehouse: MakeWarehouse, harness: Harness) -> None:
+    app = make_warehouse(SKU_1=10, SKU_2=0)
+    lines = (OrderLine(sku="SKU-1", quantity=4), OrderLine(sku="SKU-2", quantity=1))
+    harness.publish(OrderPlaced(order_id=uuid4(), lines=lines))
+    harness.settle()
+    assert len(harness.published(OrderRejected)) == 1
+    assert left(app.warehouse.database) == 10
 
 
-def test_many_orders_never_oversell() -> None:
-    warehouse = Warehouse({"SKU-1": 50})
-    with Harness(app.build(warehouse), app.build(warehouse)) as harness:
-        with harness.reordering():
-            for _ in range(100):
-                harness.publish(order(1))
-        harness.settle()
-        assert len(harness.published(OrderShipped)) == len(harness.published(OrderRejected)) == 50
-    assert warehouse.stock["SKU-1"] == 0
+def test_an_order_ships_once_also_when_two_events_announce_it(make_warehouse: MakeWarehouse, harness: Harness) -> None:
+    app = make_warehouse(SKU_1=10)
+    harness.start(app.service.replica("fulfillment-2"))
+    order_id = uuid4()
+    harness.duplicate_next(3)
+    for _ in range(3):
+        harness.publish(order(1, order_id=order_id))
+    harness.settle()
+    numbers = {event.tracking_number for event in harness.published(OrderShipped)}
+    assert len(numbers) == 1
+    assert rows(app.warehouse.database, shipments) == 1
+    assert left(app.warehouse.database) == 9
+
+
+def test_many_orders_never_oversell(make_warehouse: MakeWarehouse, harness: Harness) -> None:
+    app = make_warehouse(SKU_1=50)
+    harness.start(app.service.replica("fulfillment-2"))
+    for _ in range(100):
+        harness.publish(order(1))
+    harness.settle()
+    assert len(harness.published(OrderShipped)) == len(harness.published(OrderRejected)) == 50
+    assert left(app.warehouse.database) == 0
+
+
+def test_processes_that_sell_at_a_time_never_oversell(new_url: Callable[[], str]) -> None:
+    url = new_url()
+    databases = [Database(url, pool_size=2) for _ in range(4)]
+    databases[0].create_tables(metadata)
+    warehouses = [Warehouse(database) for database in databases]
+    for warehouse in warehouses:
+        warehouse.fill({"SKU-1": 60, "SKU-2": 60})
+
+    def sell(warehouse: Warehouse) -> int:
+        sold = 0
+        for number in range(40):
+            skus = ("SKU-1", "SKU-2") if number % 2 else ("SKU-2", "SKU-1")
+            lines = [OrderLine(sku=sku, quantity=1) for sku in skus]
+            with warehouse.database.engine.begin() as connection:
+                sold += warehouse.fulfil(connection, uuid4(), lines).tracking_number is not None
+        return sold
+
+    with ThreadPoolExecutor(4) as pool:
+        sold = sum(pool.map(sell, warehouses))
+    assert sold == 60
+    assert left(databases[0]) == left(databases[0], "SKU-2") == 0
+    with pytest.raises(sa.exc.IntegrityError):
+        databases[0].transact(lambda c: c.execute(sa.update(stock).values(quantity=-1)))
+    for database in databases:
+        database.close()
+
+
+def test_a_warehouse_is_filled_once(make_warehouse: MakeWarehouse) -> None:
+    app = make_warehouse(SKU_1=3)
+    app.warehouse.fill({"SKU-1": 100})
+    assert left(app.warehouse.database) == 3
