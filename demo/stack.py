@@ -177,10 +177,12 @@ class Stack:
             before = f"&before={page['next']}"
 
     def mails(self) -> Counter[str]:
-        """Return how often each mail lies in MailDev, by Message-ID; those of before a restart, which forgets all, included."""
+        """Return how often each mail came to MailDev, by Message-ID; it forgets them when it stops, this does not."""
         found = json.loads(self._http.request("GET", f"{self.maildev}/email").data)
         self._mails.update({mail["messageId"]: mail["subject"] for mail in found})
-        return Counter(dict.fromkeys(self._mails, 1)) | Counter(mail["messageId"] for mail in found)
+        counts = Counter(dict.fromkeys(self._mails, 1))
+        counts |= Counter(mail["messageId"] for mail in found)
+        return counts
 
     def ledger(self) -> StackLedger:
         """Count everything now."""

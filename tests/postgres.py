@@ -34,7 +34,8 @@ def _program(name: str) -> str:
 class Cluster:
     """A PostgreSQL server of the tests alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        self._fsync = "on" if durable else "off"
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-of-tests-"))
         # the server refuses to run as root
         self._as = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
@@ -57,7 +58,18 @@ class Cluster:
         self.start()
 
     def start(self) -> None:
-        options = ["-h", HOST, "-p", str(self.port), "-k", str(self.folder), "-c", "fsync=off", "-c", "max_connections=200"]
+        options = [
+            "-h",
+            HOST,
+            "-p",
+            str(self.port),
+            "-k",
+            str(self.folder),
+            "-c",
+            f"fsync={self._fsync}",
+            "-c",
+            "max_connections=200",
+        ]
         self.process = Process(*self._as, _program("postgres"), "-D", str(self.folder / "data"), *options)
         eventually(self._answers, "the PostgreSQL server")
 

@@ -58,8 +58,10 @@ def build(
     writer.on(OrderPlaced, inbox=inbox, retry=retry, concurrency=settings.concurrency)(write.confirm)
     writer.on(OrderShipped, inbox=inbox, retry=retry or PATIENT, concurrency=settings.concurrency)(write.tell_shipped)
     sender = Service(NAME, channel=JOBS_CHANNEL, backoff=backoff, instance=instance)
-    send = Sender(Mailer(settings), settings.sender)
+    mailer = Mailer(settings)
+    send = Sender(mailer, settings.sender)
     sender.on(MailPrepared, inbox=inbox, retry=retry or PATIENT, concurrency=settings.concurrency)(send.send)
+    sender.attach(mailer)
     if settings.port is not None:
 
         def check() -> None:

@@ -19,7 +19,7 @@ class TemporaryMailError(Exception):
 
 
 class Mailer:
-    """Sends mails; safe to use from many greenlets."""
+    """Sends mails; safe to use from many greenlets. Attached to its service, it closes its connections with it."""
 
     def __init__(self, settings: EmailSettings) -> None:
         self._settings = settings
@@ -90,8 +90,20 @@ class Mailer:
             with suppress(OSError, smtplib.SMTPException):
                 connection.close()
 
-    def close(self) -> None:
-        """Close what is kept. Idempotent."""
+    # -- as an attachment -------------------------------------------------------------------------------------------
+
+    def start(self, bus: object) -> None:
+        """Connections are made when there is something to send."""
+
+    def stop_intake(self) -> None:
+        """What is being sent is sent."""
+
+    def is_idle(self) -> bool:
+        """Nothing goes on here by itself."""
+        return True
+
+    def stop(self, timeout: float = 0.0) -> None:
+        """Close the connections that are kept. Idempotent."""
         while self._idle:
             self._drop(self._idle.pop())
 

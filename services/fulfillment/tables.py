@@ -23,6 +23,12 @@ reservations = sa.Table(
     sa.Column("quantity", sa.BigInteger, nullable=False),
 )
 
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("order_id", sa.Uuid, primary_key=True, doc="taken first: who decides on an order at the same time waits here"),
+)
+
 shipments = sa.Table(
     "shipments",
     metadata,

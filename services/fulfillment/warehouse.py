@@ -10,10 +10,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from eventbus.sql import Database
 from services.fulfillment.events import OrderLine
-from services.fulfillment.tables import rejections, reservations, shipments, stock
+from services.fulfillment.tables import decisions, rejections, reservations, shipments, stock
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,11 @@ class Warehouse:
 
         A decision is taken once; the same order again gets the same one and leaves the stock alone.
         """
-        decided = self._decided(connection, order_id)
-        if decided is not None:
-            return decided
+        try:
+            with connection.begin_nested():
+                connection.execute(sa.insert(decisions).values(order_id=order_id))
+        except IntegrityError:
+            return self._decided(connection, order_id)
         wanted: Counter[str] = Counter()
         for line in lines:
             wanted[line.sku] += line.quantity
@@ -73,13 +76,12 @@ class Warehouse:
         return Decision(tracking_number, None)
 
     @staticmethod
-    def _decided(connection: Connection, order_id: UUID) -> Decision | None:
+    def _decided(connection: Connection, order_id: UUID) -> Decision:
         query = sa.select(shipments.c.tracking_number).where(shipments.c.order_id == order_id)
         tracking_number = connection.scalar(query)
         if tracking_number is not None:
             return Decision(tracking_number, None)
-        reason = connection.scalar(sa.select(rejections.c.reason).where(rejections.c.order_id == order_id))
-        return None if reason is None else Decision(None, reason)
+        return Decision(None, connection.scalar(sa.select(rejections.c.reason).where(rejections.c.order_id == order_id)))
 
     @staticmethod
     def _reserve(connection: Connection, order_id: UUID, wanted: Mapping[str, int]) -> None:

@@ -22,7 +22,7 @@ def read_json(request: Request) -> Any:
         raise UnsupportedMediaType("send the order as Content-Type: application/json")
     body = request.get_data(cache=True)
     try:
-        value = json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
         _check_depth(value)
     except UnicodeDecodeError:
         raise BadRequest("the body is no UTF-8") from None

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic import EmailStr as _EmailStr
 from pydantic_core import PydanticCustomError
 
@@ -29,6 +29,13 @@ def _plain(text: str) -> str:
     return text
 
 
+def _only_address(address: object) -> object:
+    # "Ada <ada@example.org>" would be taken, and stripped of what is around the address
+    if isinstance(address, str) and not set(address).isdisjoint('<>()[],;:"\\ \t\r\n'):
+        raise PydanticCustomError("plain_address", "give one address alone, without a name or line breaks")
+    return address
+
+
 def _plain_address(address: str) -> str:
     # an encoded word in an address becomes a header of its own in some mail libraries (CVE-2024-6923)
     if "=?" in address or not address.isascii():
@@ -37,7 +44,7 @@ def _plain_address(address: str) -> str:
 
 
 PlainText = Annotated[str, AfterValidator(_plain)]
-Email = Annotated[_EmailStr, Field(max_length=254), AfterValidator(_plain_address)]
+Email = Annotated[_EmailStr, Field(max_length=254), BeforeValidator(_only_address), AfterValidator(_plain_address)]
 
 
 class _Model(BaseModel):

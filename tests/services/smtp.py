@@ -36,7 +36,7 @@ class MailServer:
         self._controller.start()
 
     def _authenticate(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
-        return AuthResult(success=isinstance(data, LoginPassword) and data.password == self._password)
+        return AuthResult(success=isinstance(data, LoginPassword) and data.password == self._password, handled=False)
 
     async def handle_DATA(self, _server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         if self.answers:

@@ -6,6 +6,7 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -138,14 +139,12 @@ def test_a_server_that_asks_to_come_later_is_obeyed_and_one_that_refuses_is_too(
 def test_a_connection_that_the_server_closed_meanwhile_is_no_failure(server: MailServer) -> None:
     mailer = Mailer(EmailSettings(smtp_port=server.port))
     mail = MailPrepared(kind="confirmation", order_id=uuid4(), recipient="a@example.org", subject="s", text="t", html="h")
-    from datetime import UTC, datetime
-
     message = make_message(mail, event_id="e", sender="shop@example.org", date=datetime.now(UTC))
     mailer.send(message, "a@example.org")
     mailer._idle[0].sock.close()  # type: ignore[union-attr]
     mailer.send(message, "a@example.org")
     assert len(server.mails) == 2
-    mailer.close()
+    mailer.stop()
 
 
 def test_starttls_and_login(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -157,16 +156,18 @@ def test_starttls_and_login(tmp_path_factory: pytest.TempPathFactory) -> None:
     server = MailServer(tls=tls, password=b"right")
     plain = MailServer()
     mail = MailPrepared(kind="confirmation", order_id=uuid4(), recipient="a@example.org", subject="s", text="t", html="h")
-    from datetime import UTC, datetime
-
     message = make_message(mail, event_id="e", sender="shop@example.org", date=datetime.now(UTC))
 
-    def mailer(port: int, **settings: Any) -> Mailer:
-        return Mailer(EmailSettings(smtp_port=port, smtp_security="starttls", smtp_user="shop", **settings))
+    def send(port: int, **settings: Any) -> None:
+        mailer = Mailer(EmailSettings(smtp_port=port, smtp_security="starttls", smtp_user="shop", **settings))
+        try:
+            mailer.send(message, "a@example.org")
+        finally:
+            mailer.stop()
 
     trusting = {"smtp_ca_file": str(folder / "ca.pem")}
     try:
-        mailer(server.port, smtp_password=SecretStr("right"), **trusting).send(message, "a@example.org")
+        send(server.port, smtp_password=SecretStr("right"), **trusting)
         assert server.tls_seen == [True]
         for port, settings, said in (
             (server.port, {"smtp_password": SecretStr("wrong"), **trusting}, "refused the login"),
@@ -174,7 +175,7 @@ def test_starttls_and_login(tmp_path_factory: pytest.TempPathFactory) -> None:
             (plain.port, {"smtp_password": SecretStr("right"), **trusting}, "STARTTLS"),
         ):
             with pytest.raises(TemporaryMailError, match=said):
-                mailer(port, **settings).send(message, "a@example.org")
+                send(port, **settings)
         assert len(server.mails) == 1
         assert plain.mails == [], "never in clear by accident"
     finally:

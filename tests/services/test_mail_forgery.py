@@ -92,7 +92,7 @@ def test_an_event_id_that_hides_something_is_refused(event_id: str) -> None:
 
 def test_honest_mails_have_the_headers_that_were_meant() -> None:
     assert headers({}) == NAMES
-    assert headers({"subject": "Ihre Bestellung für Zoë – 10 €" * 4}) == NAMES, "long and not in ASCII"
+    assert headers({"subject": "Ihre Bestellung für Zoë, 10 €" * 4}) == NAMES, "long and not in ASCII"
     assert headers({"recipient": "o'hara+shop@sub.example.org"}) == NAMES
     assert headers({"text": ".\r\nQUIT\r\n", "html": "\r\n.\r\n"}) == NAMES
 
