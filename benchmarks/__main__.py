@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import cluster, embedded, rows
+from benchmarks import cluster, embedded, rows, sql
 
-SUITES = {"embedded": embedded.rows, "nsq": cluster.rows}
+SUITES = {"embedded": embedded.rows, "nsq": cluster.rows, "sql": sql.rows}
 
 
 def main() -> None:

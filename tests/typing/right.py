@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import assert_type
 
+from sqlalchemy import Connection
+
 from eventbus import Batch, Bus, Context, Event, Reject, Retry, RetryLater, Service
+from eventbus.sql import Database, Inbox, SqlContext
 
 
 class Placed(Event, topic="placed", version=2, name="OrderPlaced"):
@@ -57,3 +60,16 @@ def use(context: Context) -> None:
         bus.start(service)
         assert_type(bus.publish(Placed(number=1), expires_in=3.0), str)
         assert_type(bus.publish_all([Placed(number=1), Shipped(number=2)]), list[str])
+
+
+inbox = Inbox(Database("sqlite://"))
+
+
+@service.on(Shipped, inbox=inbox)
+def in_transaction(event: Shipped, context: SqlContext) -> None:
+    assert_type(context.connection, Connection)
+    assert_type(context.publish(Placed(number=1)), str)
+
+
+@service.on(Placed, inbox=inbox, batch=Batch())
+def many_in_transaction(events: list[Placed], contexts: list[SqlContext]) -> None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eventbus import Batch, Bus, Context, Event, Service
+from eventbus.sql import SqlContext
 
 
 class Placed(Event, topic="placed"):
@@ -35,6 +36,10 @@ def no_list(event: Placed) -> None: ...
 
 @service.on(Placed)  # wrong: a list where one event comes
 def a_list(events: list[Placed]) -> None: ...
+
+
+@service.on(Placed)  # wrong: a connection where there is no inbox
+def no_inbox(event: Placed, context: SqlContext) -> None: ...
 
 
 def use(bus: Bus, context: Context) -> None:
