@@ -68,16 +68,16 @@ class Accounts:
         query = sa.select(
             sa.func.count(sa.case((is_over, 1))), sa.func.count(sa.case((orders.c.status == "shipped", 1)))
         ).select_from(orders)
-        over, shipped = self._orders.transact(lambda connection: connection.execute(query).one())
+        over, shipped = self._orders.read(lambda connection: connection.execute(query).one())
         missing = max(over + shipped - sum(self._sink.subjects.values()), 0)
         return max(int(over) - missing, 0)
 
     def close(self, *, dead_letters: int, retries: int, seconds: float) -> Ledger:
         """Return the ledger."""
-        rows = self._orders.transact(
+        rows = self._orders.read(
             lambda c: list(c.execute(sa.select(orders.c.order_id, orders.c.status, orders.c.confirmed_at)))
         )
-        shipped_ids = self._fulfillment.transact(lambda c: list(c.scalars(sa.select(shipments.c.order_id))))
+        shipped_ids = self._fulfillment.read(lambda c: list(c.scalars(sa.select(shipments.c.order_id))))
         sent, mails = Counter(shipped_ids), self._sink.subjects
         lost = sum(
             row.status == "placed"

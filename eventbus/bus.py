@@ -245,7 +245,8 @@ class Bus:
             for each in dispatchers:
                 each.give_up()
             finished = sum(each.handled for each in dispatchers) - handled
-            for attachment in self.attachments:
+            # the last first: an API that was attached after its outbox may add to it until its last request has ended
+            for attachment in reversed(self.attachments):
                 attachment.stop(max(deadline - time.monotonic(), _TO_UNWIND))
         finally:
             self._is_closed = True

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import gevent.socket
 from gevent.pywsgi import WSGIServer
 
 from eventbus.errors import ConfigurationError
@@ -28,6 +29,7 @@ Check = Callable[[], object]
 """Raises when the service is not ready, with the reason as its text."""
 
 _MAX_CONNECTIONS = 1000
+_BACKLOG = 256
 _IDLE = 60.0
 """Seconds without a byte after which a client is dropped."""
 
@@ -67,15 +69,19 @@ class WebServer:
 
     def start(self, bus: Bus | None = None) -> None:
         """Listen and serve."""
-        server = _Server((self.host, self.port), self._app, spawn=_MAX_CONNECTIONS, log=None, error_log=log)
+        listener = gevent.socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            server.start()
+            listener.bind((self.host, self.port))
+            listener.listen(_BACKLOG)
         except OSError as error:
+            listener.close()
             raise ConfigurationError(
                 f"HTTP on {self.host}:{self.port}: {error.strerror or error}; give another host or port"
             ) from None
-        self._server = server
-        self.port = int(server.server_port or 0)
+        self.port = listener.getsockname()[1]
+        self._server = _Server(listener, self._app, spawn=_MAX_CONNECTIONS, log=None, error_log=log)
+        self._server.start()
         log.info("HTTP on %s", self.url)
 
     def stop_intake(self) -> None:

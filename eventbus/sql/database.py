@@ -26,6 +26,7 @@ log = logging.getLogger("eventbus.sql")
 
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 _AFTER_COMMIT = "eventbus_after_commit"
+_READS = "eventbus_reads"
 _in_thread: ContextVar[bool] = ContextVar("eventbus_in_database_thread", default=False)
 _TABLES_LOCK = 0x6576656E  # any number that nothing else locks; "even"
 _CONNECT = {
@@ -79,6 +80,7 @@ class Database:
                 self._threads = ThreadPool(pool_size)
         else:
             raise ConfigurationError(f"database {parsed.drivername!r}: unknown; give sqlite or postgresql (psycopg)")
+        self._reading = self.engine.execution_options(**{_READS: True})
 
     def __repr__(self) -> str:
         return f"<Database {self.engine.url.render_as_string(hide_password=True)}>"
@@ -92,11 +94,17 @@ class Database:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: as the database has it; nothing was committed.
         """
-        result: T = self._run(self._transact, work)
+        result: T = self._run(self._transact, work, self.engine)
         return result
 
-    def _transact(self, work: Callable[[Connection], T]) -> T:
-        with self.engine.connect() as connection:
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """The same for work that only reads: on SQLite it does not wait for writers, and no writer waits for it."""
+        result: T = self._run(self._transact, work, self._reading)
+        return result
+
+    @staticmethod
+    def _transact(work: Callable[[Connection], T], engine: sa.Engine) -> T:
+        with engine.connect() as connection:
             connection.info.pop(_AFTER_COMMIT, None)  # of a transaction on this pooled connection that failed
             with connection.begin():
                 result = work(connection)
@@ -152,8 +160,9 @@ def insert_once(connection: Connection, table: sa.Table, rows: list[dict[str, An
     if not rows:
         return 0
     insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    done = insert(table).values(rows).on_conflict_do_nothing().returning(*table.primary_key)
-    return len(connection.execute(done).all())
+    # rows as parameters and not in the statement: only so SQLAlchemy compiles it once and for all
+    done = insert(table).on_conflict_do_nothing().returning(*table.primary_key)
+    return len(connection.execute(done, rows[0] if len(rows) == 1 else rows).all())
 
 
 def skip_locked(query: sa.Select[Any]) -> sa.Select[Any]:
@@ -206,6 +215,6 @@ def _sqlite(url: sa.URL, lock_timeout: float, synchronous: str) -> sa.Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # a transaction that reads first and writes later can fail on another writer; one that locks first waits
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(_READS) else "BEGIN IMMEDIATE")
 
     return engine

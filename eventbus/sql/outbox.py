@@ -170,7 +170,7 @@ class Outbox:
             ).one()
             return Backlog(row[0], row[1], row[2], 0.0 if row[3] is None else max(now - row[3], 0.0))
 
-        return self.database.transact(count)
+        return self.database.read(count)
 
     def forget(self, topic: str, channel: str) -> None:
         """Wait no more for a channel that is gone for good."""

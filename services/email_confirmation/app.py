@@ -65,7 +65,7 @@ def build(
     if settings.port is not None:
 
         def check() -> None:
-            database.transact(lambda connection: connection.execute(sa.select(1)))
+            database.read(lambda connection: connection.execute(sa.select(1)))
 
         sender.attach(WebServer(HealthApp({"database": check}), host=settings.host, port=settings.port))
     return EmailApp(writer, sender, database)

@@ -96,4 +96,4 @@ class Warehouse:
 
     def check(self) -> None:
         """Raise when the database does not answer."""
-        self.database.transact(lambda connection: connection.execute(sa.select(1)))
+        self.database.read(lambda connection: connection.execute(sa.select(1)))

@@ -85,7 +85,7 @@ class OrderStore:
     def get(self, order_id: UUID) -> OrderOut | None:
         """Return an order, or None."""
         query = sa.select(orders).where(orders.c.order_id == order_id)
-        row = self.database.transact(lambda connection: connection.execute(query).mappings().one_or_none())
+        row = self.database.read(lambda connection: connection.execute(query).mappings().one_or_none())
         return None if row is None else _out(dict(row))
 
     def find(self, status: Status | None, limit: int, before: int | None) -> tuple[list[OrderOut], int | None]:
@@ -95,18 +95,18 @@ class OrderStore:
             query = query.where(orders.c.status == status)
         if before is not None:
             query = query.where(orders.c.number < before)
-        rows = self.database.transact(lambda connection: list(connection.execute(query).mappings()))
+        rows = self.database.read(lambda connection: list(connection.execute(query).mappings()))
         page = rows[:limit]
         return [_out(dict(row)) for row in page], page[-1]["number"] if len(rows) > limit else None
 
     def counts(self) -> dict[str, int]:
         """Return how many orders there are by status."""
         query = sa.select(orders.c.status, sa.func.count()).group_by(orders.c.status)
-        return dict(self.database.transact(lambda connection: [(row[0], row[1]) for row in connection.execute(query)]))
+        return dict(self.database.read(lambda connection: [(row[0], row[1]) for row in connection.execute(query)]))
 
     def check(self) -> None:
         """Raise when the database does not answer."""
-        self.database.transact(lambda connection: connection.execute(sa.select(1)))
+        self.database.read(lambda connection: connection.execute(sa.select(1)))
 
     # -- for the handlers, in their transactions ----------------------------------------------------------------------
 

@@ -323,7 +323,7 @@ def test_sigterm_under_load_handles_nothing_twice_and_leaves_nothing_in_flight(
 
 
 def test_the_demo_balances_while_nsqd_is_restarted_in_the_middle(nsqd: Nsqd, ends: Ends) -> None:
-    demo = ends(Process(sys.executable, "-m", "eventbus.cli", "demo", "--orders", "20000", "--json", "--bus", nsqd.url))
+    demo = ends(Process(sys.executable, "-m", "eventbus.cli", "demo", "--orders", "400", "--json", "--bus", nsqd.url))
     eventually(lambda: nsqd.get("/stats", format="json")["topics"])
     for _ in range(2):
         gevent.sleep(1.0)
