@@ -18,7 +18,6 @@ from gevent.hub import get_hub
 from pydantic import ValidationError
 
 from eventbus.answers import AFTER_FAILED_PARKING, Answers, Interrupt, StopInterrupt
-from eventbus.backoff import BackoffState, State
 from eventbus.codec import Limits, decode
 from eventbus.context import Context
 from eventbus.engines.base import Delivery, Subscription
@@ -28,6 +27,7 @@ from eventbus.jobs import Job
 from eventbus.middleware import Outcome
 from eventbus.routes import EARLY_TOLERANCE, Route, first_fault
 from eventbus.service import Binding, Service
+from eventbus.valve import Valve
 from eventbus.workers import Workers
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ class Dispatcher:
         self.topic = topic
         self.channel = service.channel
         self.unknown_fields = 0
-        self.backoff = BackoffState(service.backoff)
         self.running: dict[Any, _Run] = {}
         self.subscription: Subscription | None = None
         self.is_stopping = False
@@ -64,9 +63,11 @@ class Dispatcher:
         }
         concurrency = sum(binding.concurrency for binding in bindings)
         self._may_exceed = len(bindings) > 1
-        self.workers = Workers(self._work, concurrency, self.backoff)
         # room for the running ones and as many waiting, so that no worker waits for the network
         self.max_in_flight = service.max_in_flight or max(bus.max_in_flight, 2 * concurrency)
+        self.valve = Valve(service.backoff, clock, f"{topic}/{self.channel}", self.max_in_flight)
+        self.workers = Workers(self._work, concurrency, self.valve.backoff)
+        self.valve.control(self.workers)
 
     # -- set-up ---------------------------------------------------------------------------------------------------
 
@@ -79,6 +80,7 @@ class Dispatcher:
             max_in_flight=self.max_in_flight,
             message_timeout=self.bus.message_timeout,
         )
+        self.valve.open(self.subscription)
 
     def make_context(self, envelope: Envelope, delivery: Delivery, attempt: int) -> Context:
         return Context(
@@ -106,8 +108,8 @@ class Dispatcher:
     def _work(self, delivery: Delivery) -> None:
         try:
             self._open(delivery)
-            if self.backoff.state is State.PROBING:
-                self.workers.probe()  # the test neither passed nor failed: try the next
+            if self.valve.is_probing:
+                self.valve.probe_next()  # the test neither passed nor failed
         except BaseException as error:  # nothing may end a worker or leave a delivery unanswered
             log.exception("delivery on %s/%s could not be dispatched: %s", self.topic, self.channel, error)
             delivery.requeue(AFTER_FAILED_PARKING)
@@ -192,8 +194,8 @@ class Dispatcher:
     def _run_later(self, route: Route, jobs: Sequence[Job]) -> None:
         def run() -> None:
             self._run(route, jobs)
-            if self.backoff.state is State.PROBING:
-                self.workers.probe()
+            if self.valve.is_probing:
+                self.valve.probe_next()
 
         self.workers.chores.append(run)
         self.workers.wake()
@@ -215,8 +217,8 @@ class Dispatcher:
             for job in jobs:
                 job.delivery.finish()
             self._handled += len(jobs)
-            if self.backoff.failures and self.backoff.succeeded():
-                self._resume()
+            if self.valve.backoff.failures:
+                self.valve.succeeded()
             if self._answers.observers:
                 for job in jobs:
                     self._answers.settled(Outcome.HANDLED, job.envelope, job.delivery)
@@ -227,33 +229,10 @@ class Dispatcher:
     def _failed(self, binding: Binding, job: Job, error: BaseException) -> None:
         self._answering += 1
         try:
-            if self._answers.failed(binding, job, error) and self.backoff.failed():
-                self._pause()
+            if self._answers.failed(binding, job, error):
+                self.valve.failed()
         finally:
             self._answering -= 1
-
-    # -- backing off ----------------------------------------------------------------------------------------------
-
-    def _pause(self) -> None:
-        seconds = self.backoff.pause()
-        log.warning("%s/%s backs off for %.3g s: its handlers keep failing", self.topic, self.channel, seconds)
-        self._set_max_in_flight(0)
-        self._engine.clock.call_later(seconds, self._probe)
-
-    def _probe(self) -> None:
-        self.backoff.probe()
-        # what is held already is tried first; with nothing held, one delivery is asked for
-        self._set_max_in_flight(1)
-        self.workers.probe()
-
-    def _resume(self) -> None:
-        log.info("%s/%s goes on: a test delivery passed", self.topic, self.channel)
-        self._set_max_in_flight(self.max_in_flight)
-        self.workers.wake()
-
-    def _set_max_in_flight(self, count: int) -> None:
-        if self.subscription is not None and not self.is_stopping:
-            self.subscription.set_max_in_flight(count)
 
     # -- upkeep and stop --------------------------------------------------------------------------------------------
 
@@ -303,11 +282,12 @@ class Dispatcher:
         """Whether nothing can go on here before time passes or something arrives."""
         if self.is_busy or self.workers.chores or self.workers.is_waking:
             return False
-        return not self.workers.queue or self.backoff.state is not State.CLOSED
+        return not self.workers.queue or not self.valve.is_flowing
 
     def stop_intake(self, timeout: float) -> int:
         """Take nothing more and give back what no handler has begun; return how many."""
         self.is_stopping = True
+        self.valve.close()
         if self.subscription is not None:
             self.subscription.stop(timeout=timeout)
         returned: list[Delivery] = list(self.workers.queue)
