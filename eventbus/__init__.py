@@ -28,6 +28,7 @@ from eventbus.context import Context
 from eventbus.errors import (
     BusStateError,
     ConfigurationError,
+    ContractError,
     DecodeError,
     EncodeError,
     EventBusError,
@@ -79,6 +80,7 @@ __all__ = [  # noqa: RUF022 - grouped by concept
     "EventDefinitionError",
     "HandlerDefinitionError",
     "UnknownEngineError",
+    "ContractError",
     "EncodeError",
     "MessageTooLargeError",
     "DecodeError",

@@ -34,6 +34,27 @@ class Attachment(Protocol):
         ...
 
 
+class OnStart:
+    """Does something once, before its service takes its first delivery: `service.attach(OnStart(make_tables))`."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._work = work
+
+    def start(self, bus: Bus) -> None:
+        """Do it."""
+        self._work()
+
+    def stop_intake(self) -> None:
+        """Nothing to stop."""
+
+    def stop(self, timeout: float) -> None:
+        """Nothing to stop."""
+
+    def is_idle(self) -> bool:
+        """It was done when it started."""
+        return True
+
+
 class InboxLike(Attachment, Protocol[C_co]):
     """Runs handlers so that an event has its effect once, however often it is delivered. `eventbus.sql.Inbox` is one."""
 

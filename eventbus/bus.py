@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import gevent
 import gevent.event
@@ -36,6 +36,9 @@ from eventbus.outgoing import Outgoing
 from eventbus.service import Service
 from eventbus.settings import BusSettings
 from eventbus.ticker import Ticker
+
+if TYPE_CHECKING:
+    from eventbus.contracts.enforce import Enforcer
 
 _TO_UNWIND = 1.0
 """Seconds that an interrupted handler has for its `finally` blocks."""
@@ -101,7 +104,13 @@ class Bus:
         self.dispatchers: list[Dispatcher] = []
         self._services: list[Service] = []
         self.attachments: list[Attachment] = []
-        self.outgoing = Outgoing(self.engine, CODECS[name](), self.source, self.middleware)
+        self._enforcer: Enforcer | None = None
+        if self.settings.contracts != "off":
+            from eventbus.contracts.enforce import Enforcer
+
+            self._enforcer = Enforcer(self.settings.contracts_from, is_strict=self.settings.contracts == "enforce")
+        self.check_event = None if self._enforcer is None else self._enforcer.check_event
+        self.outgoing = Outgoing(self.engine, CODECS[name](), self.source, self.middleware, check=self.check_event)
         self._hub = get_hub()
         self._is_closed = False
         self._stopped = gevent.event.Event()
@@ -191,6 +200,7 @@ class Bus:
         Raises:
             BusStateError: when a service is started twice; use `service.replica()` for another worker.
             ConfigurationError: when a service has no handler.
+            ContractError: when a view does not fit its contract and contracts are enforced.
         """
         self._check_open()
         for service in services:
@@ -200,6 +210,8 @@ class Bus:
                 )
             if not service.bindings:
                 raise ConfigurationError(f"service {service.name!r} has no handler; bind one with @service.on(...)")
+        if self._enforcer is not None:
+            self._enforcer.check_services(services)
         self.declare(*services)
         self.attach(*(part for service in services for part in service.attachments))
         variables = contextvars.copy_context()

@@ -8,6 +8,7 @@ Every error is an `EventBusError` and says what was wrong, where, and what to do
         EventDefinitionError    an event class that cannot be published or read
         HandlerDefinitionError  a handler that does not fit the event it is bound to
         UnknownEngineError      a bus URL whose scheme no engine serves
+        ContractError           a contract that cannot be read, made or kept
       EncodeError               an event that cannot be turned into bytes
         MessageTooLargeError    ... because its bytes pass the limit
       DecodeError               bytes that are no event (the library raises nothing else for bad bytes)
@@ -51,6 +52,10 @@ class HandlerDefinitionError(ConfigurationError):
 
 class UnknownEngineError(ConfigurationError):
     """Raised when no engine serves the scheme of a bus URL."""
+
+
+class ContractError(ConfigurationError):
+    """Raised when a contract cannot be read or made, or when an event or a view does not keep one."""
 
 
 class EncodeError(EventBusError):

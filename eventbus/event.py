@@ -24,11 +24,19 @@ _ID = "__event_id__"
 
 @dataclass(frozen=True, slots=True)
 class EventInfo:
-    """What the class keywords of an event say: its topic (None for a base class), its name on the wire, its version."""
+    """What the class keywords of an event say.
+
+    Attributes:
+        topic: None for a base class.
+        name: its type on the wire.
+        version: of its data.
+        is_owned: whether the class states a version: it is its owner's then, and no view.
+    """
 
     topic: str | None
     name: str
     version: int
+    is_owned: bool = False
 
 
 class Value(BaseModel):
@@ -46,7 +54,7 @@ class Event(BaseModel):
 
     Class keywords:
         topic: the topic that carries it; inherited by subclasses. A base class for others may go without.
-        version: version of its data, 1 or more; inherited.
+        version: version of its data, 1 or more; inherited. Given by the owner alone: a view has none.
         name: its type on the wire; the class's own name unless given. Not inherited.
 
     Raises:
@@ -72,6 +80,7 @@ class Event(BaseModel):
             topic=topic if topic is not None else inherited.topic,
             name=name if name is not None else cls.__name__,
             version=version if version is not None else inherited.version,
+            is_owned=version is not None or inherited.is_owned,
         )
 
     @classmethod

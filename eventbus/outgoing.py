@@ -27,10 +27,19 @@ _options: ContextVar[tuple[float, float]] = ContextVar("eventbus_publish_options
 class Outgoing:
     """Makes envelopes and hands them to the engine."""
 
-    def __init__(self, engine: Engine, codec: Codec, source: str, middleware: Sequence[Middleware]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        codec: Codec,
+        source: str,
+        middleware: Sequence[Middleware],
+        *,
+        check: Callable[[type[Event]], None] | None = None,
+    ) -> None:
         self._engine = engine
         self._encode = codec.encode
         self._source = source
+        self._check = check
         self._write = InstantWriter().write
         self._time = engine.clock.time
         self._max_bytes = engine.max_message_bytes - RESERVE
@@ -40,6 +49,8 @@ class Outgoing:
 
     def envelope(self, event: Event, *, subject: str | None = None, expires_in: float | None = None) -> Envelope:
         """Return the envelope in which `event` travels from here and now; caused by the event being handled, if any."""
+        if self._check is not None:
+            self._check(type(event))
         info = event_info(type(event))
         now = self._time()
         envelope = Envelope(event_id(event), self._source, info.name, self._write(now), dump(event))

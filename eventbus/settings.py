@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -27,6 +29,10 @@ class BusSettings(BaseSettings):
     """Deliveries held for each topic of a service: enough to keep a fast handler busy over the network."""
     max_depth: int = Field(default=32, ge=1)
     """Events that may cause one another; past it they are parked, since services that answer each other never end."""
+    contracts: Literal["enforce", "warn", "off"] = "off"
+    """Whether services and events must fit their published contracts to start and to be published."""
+    contracts_from: str = "contracts"
+    """Folder, wheel or http(s) address of the contracts."""
     grace: float = Field(default=20.0, ge=0)
     """Time for running handlers at a stop; below the 30 s that orchestrators give by default."""
 

@@ -30,6 +30,10 @@ def _encode_base64(value: bytes) -> str:
     return base64.b64encode(value).decode("ascii")
 
 
+def _base64_text() -> CoreSchema:
+    return core_schema.str_schema(metadata={"pydantic_js_updates": {"contentEncoding": "base64"}})
+
+
 def _bytes_schema(inner: dict[str, Any]) -> dict[str, Any]:
     return cast(
         "dict[str, Any]",
@@ -37,9 +41,9 @@ def _bytes_schema(inner: dict[str, Any]) -> dict[str, Any]:
             _decode_base64,
             cast("CoreSchema", inner),
             serialization=core_schema.plain_serializer_function_ser_schema(
-                _encode_base64, return_schema=core_schema.str_schema(), when_used="json-unless-none"
+                _encode_base64, return_schema=_base64_text(), when_used="json-unless-none"
             ),
-            json_schema_input_schema=core_schema.str_schema(),
+            json_schema_input_schema=_base64_text(),
         ),
     )
 

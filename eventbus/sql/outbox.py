@@ -191,7 +191,7 @@ class Outbox:
             raise BusStateError("this outbox is attached to a bus already; make another Outbox on the same database")
         source = self._source or bus.source
         self._bus = bus
-        self._outgoing = Outgoing(bus.engine, CODECS[bus.settings.codec](), source, bus.middleware)
+        self._outgoing = Outgoing(bus.engine, CODECS[bus.settings.codec](), source, bus.middleware, check=bus.check_event)
         self._settling = Settling(self, bus, source)
         self._relay = Relay(self, bus, self._outgoing, self._settling)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from eventbus import Backoff, Retry, Service
+from eventbus.attachments import OnStart
 from eventbus.serving import HealthApp, WebServer
 from eventbus.sql import Database, Inbox, Outbox, Receipts
 from eventbus.sql import metadata as bus_tables
@@ -50,10 +51,11 @@ def build(
         pool_size=2 * settings.concurrency + 4,
         synchronous=settings.sqlite_synchronous,
     )
-    database.create_tables(bus_tables, metadata)
     outbox = Outbox(database, source=NAME, receipts=Receipts(timeout=settings.receipt_timeout))
     inbox = Inbox(database, outbox=outbox)
+    prepare = OnStart(lambda: database.create_tables(bus_tables, metadata))
     writer = Service(NAME, backoff=backoff, instance=instance)
+    writer.attach(prepare)
     write = Writer(OrdersClient(settings.orders_url), settings.public_url or settings.orders_url)
     writer.on(OrderPlaced, inbox=inbox, retry=retry, concurrency=settings.concurrency)(write.confirm)
     writer.on(OrderShipped, inbox=inbox, retry=retry or PATIENT, concurrency=settings.concurrency)(write.tell_shipped)
@@ -61,7 +63,7 @@ def build(
     mailer = Mailer(settings)
     send = Sender(mailer, settings.sender)
     sender.on(MailPrepared, inbox=inbox, retry=retry or PATIENT, concurrency=settings.concurrency)(send.send)
-    sender.attach(mailer)
+    sender.attach(prepare, mailer)
     if settings.port is not None:
 
         def check() -> None:

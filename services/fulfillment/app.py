@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eventbus import Backoff, Retry, Service
+from eventbus.attachments import OnStart
 from eventbus.serving import HealthApp, WebServer
 from eventbus.sql import Database, Inbox, Outbox, Receipts
 from eventbus.sql import metadata as bus_tables
@@ -39,12 +40,16 @@ def build(
         pool_size=settings.concurrency + 4,
         synchronous=settings.sqlite_synchronous,
     )
-    database.create_tables(bus_tables, metadata)
     warehouse = Warehouse(database)
-    warehouse.fill(settings.stock)
+
+    def prepare() -> None:
+        database.create_tables(bus_tables, metadata)
+        warehouse.fill(settings.stock)
+
     outbox = Outbox(database, source=NAME, receipts=Receipts(timeout=settings.receipt_timeout))
     inbox = Inbox(database, outbox=outbox)
     service = Service(NAME, backoff=backoff, instance=instance)
+    service.attach(OnStart(prepare))
     service.on(OrderPlaced, inbox=inbox, retry=retry, concurrency=settings.concurrency)(Fulfillment(warehouse).ship)
     if settings.port is not None:
         service.attach(WebServer(HealthApp({"database": warehouse.check}), host=settings.host, port=settings.port))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flask_openapi3.openapi import OpenAPI
 
 from eventbus import Backoff, Retry, Service
+from eventbus.attachments import OnStart
 from eventbus.serving import WebServer
 from eventbus.sql import Database, Inbox, Outbox, Receipts
 from eventbus.sql import metadata as bus_tables
@@ -37,7 +38,6 @@ def build(
     """Return the service with its database and API; all start and stop with `service` on a bus."""
     settings = settings or OrdersSettings()
     database = Database(settings.database_url.get_secret_value(), synchronous=settings.sqlite_synchronous)
-    database.create_tables(bus_tables, metadata)
     outbox = Outbox(database, source=NAME, receipts=Receipts(timeout=settings.receipt_timeout))
     inbox = Inbox(database, outbox=outbox)
     store = OrderStore(database, outbox)
@@ -48,5 +48,5 @@ def build(
     service.on(OrderConfirmed, inbox=inbox, retry=retry)(tracker.note_confirmed)
     api = make_api(store, outbox, currencies=settings.currencies, max_body=settings.max_body)
     server = WebServer(api, host=settings.host, port=settings.port)
-    service.attach(outbox, server)
+    service.attach(OnStart(lambda: database.create_tables(bus_tables, metadata)), outbox, server)
     return OrdersApp(service, store, outbox, api, server)

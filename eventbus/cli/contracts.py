@@ -1,0 +1,199 @@
+"""The commands `eventbus contracts ...`: publish, check, evolve, impact, retire, docs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from eventbus.contracts.asyncapi import asyncapi
+from eventbus.contracts.catalogue import write_catalogue
+from eventbus.contracts.evolution import MODES, Mode, check_evolution
+from eventbus.contracts.publish import check_golden, publish, retire
+from eventbus.contracts.sources import load_contracts
+from eventbus.contracts.targets import owned_events, services_of
+from eventbus.contracts.views import check_views, impact, views_of
+from eventbus.errors import ConfigurationError
+
+INCOMPATIBLE = 4
+"""Exit code when something does not fit."""
+
+app = typer.Typer(help="What producers promise and consumers need, decided before anything ships.", no_args_is_help=True)
+_out, _complaints = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+
+Folder = Annotated[str, typer.Option("--contracts", help="Folder, wheel or http(s) address of the contracts.")]
+Golden = Annotated[Path, typer.Option(help="Folder of the kept bytes.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_FOLDER = "contracts"
+_GOLDEN = Path("tests/contracts/golden")
+
+
+def _fail(error: Exception, code: int = 2) -> typer.Exit:
+    _complaints.print(f"eventbus contracts: {error}", style="red", markup=False, highlight=False)
+    return typer.Exit(code)
+
+
+def _say(lines: list[str], *, bad: bool) -> None:
+    for line in lines:
+        (_complaints if bad else _out).print(line, style="red" if bad else None, markup=False, highlight=False)
+
+
+@app.command("publish")
+def publish_command(
+    modules: Annotated[list[str], typer.Argument(help="Modules with the owner's events; module=owner names another owner.")],
+    contracts: Folder = _FOLDER,
+    golden: Golden = _GOLDEN,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where something would be written.")] = False,
+) -> None:
+    """Write the contracts of all events that modules own. Exit code 4 when a published version has changed.
+
+    Example: eventbus contracts publish services.orders.events
+    """
+    try:
+        done = publish(owned_events(modules), Path(contracts), golden=golden, is_check=check)
+    except ConfigurationError as error:
+        raise _fail(error) from None
+    _say([f"{'would write' if check else 'wrote'} {path}" for path in done.written], bad=check)
+    _say(list(done.refused), bad=True)
+    _say([f"{len(done.kept)} contracts are as they were"], bad=False)
+    if done.refused or (check and done.written):
+        raise typer.Exit(INCOMPATIBLE)
+
+
+@app.command("check")
+def check_command(
+    services: Annotated[list[str], typer.Argument(help="Services as module:attribute.")],
+    contracts: Folder = _FOLDER,
+    owner: Annotated[list[str] | None, typer.Option(help="Modules of owners, to read the kept bytes too.")] = None,
+    golden: Golden = _GOLDEN,
+    as_json: AsJson = False,
+) -> None:
+    """Check that every event that owners may send can be read by every view. Exit code 4 when one cannot.
+
+    Example: eventbus contracts check services.orders:service services.fulfillment:service
+    """
+    try:
+        there = load_contracts(contracts)
+        views = views_of(services_of(services))
+        misfits = check_views(views, there)
+        owners = [event_type for event_type, _ in owned_events(owner or [])]
+        broken = check_golden(golden, there, owners, views) if golden.is_dir() else []
+    except ConfigurationError as error:
+        raise _fail(error) from None
+    if as_json:
+        found: dict[str, Any] = {
+            "misfits": [
+                {"view": each.view.name, "reason": each.reason, "counterexample": each.counterexample} for each in misfits
+            ],
+            "golden": broken,
+            "views": {view.name: sorted(view.fields()) for view in views},
+        }
+        typer.echo(json.dumps(found))
+    else:
+        _say([str(each) for each in misfits] + broken, bad=True)
+        for view in views:
+            _out.print(f"{view.name} reads {', '.join(sorted(view.fields()))}", markup=False, highlight=False)
+        _say([f"{len(views)} views, {len(there)} contracts, {len(misfits) + len(broken)} misfits"], bad=False)
+    if misfits or broken:
+        raise typer.Exit(INCOMPATIBLE)
+
+
+@app.command("evolve")
+def evolve_command(
+    contracts: Folder = _FOLDER,
+    against: Annotated[str | None, typer.Option(help="Other contracts, as of main: none may differ.")] = None,
+    mode: Annotated[list[str] | None, typer.Option(help="topic=forward|backward|full|none; full for the others.")] = None,
+) -> None:
+    """Compare all supported versions of each event. Exit code 4 when two do not fit.
+
+    Example: eventbus contracts evolve --against ../main/contracts --mode orders_placed=forward
+    """
+    try:
+        modes: dict[str, Mode] = {}
+        for each in mode or []:
+            topic, _, name = each.partition("=")
+            if name not in MODES:
+                raise ConfigurationError(f"--mode {each}: write topic=forward, backward, full or none")
+            modes[topic] = name
+        mine = load_contracts(contracts)
+        found = [str(each) for each in check_evolution(mine, modes)]
+        if against is not None:
+            here = {contract.path: contract for contract in mine}
+            for other in load_contracts(against):
+                if other.path not in here:
+                    found.append(f"{other.path}: is published and gone; retire it instead of removing it")
+                elif here[other.path].shape() != other.shape():
+                    found.append(f"{other.path}: is published and has changed; make a new version")
+    except ConfigurationError as error:
+        raise _fail(error) from None
+    _say(found, bad=True)
+    _say([f"{len(mine)} contracts, {len(found)} breaks"], bad=False)
+    if found:
+        raise typer.Exit(INCOMPATIBLE)
+
+
+@app.command("impact")
+def impact_command(
+    field: Annotated[str, typer.Argument(help="topic.field, as orders_placed.total or orders_placed.lines.sku.")],
+    services: Annotated[list[str], typer.Argument(help="Services as module:attribute.")],
+    contracts: Folder = _FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """Say who reads a field, and which fields of its topic nobody reads.
+
+    Example: eventbus contracts impact orders_placed.total services.fulfillment:service
+    """
+    try:
+        readers, unread = impact(field, views_of(services_of(services)), load_contracts(contracts))
+    except ConfigurationError as error:
+        raise _fail(error) from None
+    if as_json:
+        typer.echo(json.dumps({"readers": readers, "unread": unread}))
+        return
+    _say([f"{', '.join(readers)} reads {field}" if readers else f"nobody reads {field}"], bad=False)
+    if unread:
+        _say([f"fields of the topic that nobody reads: {', '.join(unread)}"], bad=False)
+
+
+@app.command("docs")
+def docs_command(
+    services: Annotated[list[str], typer.Argument(help="Services as module:attribute.")],
+    contracts: Folder = _FOLDER,
+    to: Annotated[Path, typer.Option(help="Folder for the pages and asyncapi.json.")] = Path("build/contracts"),
+    title: Annotated[str, typer.Option(help="Name of the system.")] = "Events",
+    version: Annotated[str, typer.Option(help="Version of the system.")] = "1.0.0",
+) -> None:
+    """Write an AsyncAPI 3.0 document of the whole system, and a catalogue of pages that need no network.
+
+    Example: eventbus contracts docs services.orders:service services.fulfillment:service --to build/contracts
+    """
+    try:
+        there, views = load_contracts(contracts), views_of(services_of(services))
+        pages = write_catalogue(to, there, views, title=title)
+    except ConfigurationError as error:
+        raise _fail(error) from None
+    document = asyncapi(there, views, title=title, version=version)
+    (to / "asyncapi.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _say([f"wrote {pages[0]}, {len(pages) - 1} events, and {to / 'asyncapi.json'}"], bad=False)
+
+
+@app.command("retire")
+def retire_command(
+    topic: str,
+    type_name: Annotated[str, typer.Argument(metavar="TYPE")],
+    version: int,
+    reason: Annotated[str, typer.Option(help="Why nothing of it is sent or waits any more.")],
+    contracts: Folder = _FOLDER,
+) -> None:
+    """Record in the contract that a version is retired, so that a breaking change may follow.
+
+    Example: eventbus contracts retire orders_placed OrderPlaced 1 --reason "no v1 in any queue since June"
+    """
+    try:
+        done = retire(Path(contracts), topic, type_name, version, reason)
+    except ConfigurationError as error:
+        raise _fail(error) from None
+    _say([f"{done.path} is retired"], bad=False)

@@ -1,0 +1,105 @@
+"""AsyncAPI: the whole system as an AsyncAPI 3.0 document (https://www.asyncapi.com/docs/reference/specification/v3.0.0).
+
+AsyncAPI's channels are our topics. It has no binding for NSQ, so NSQ's channels stand in `x-nsq`, as the specification lets
+extensions do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from eventbus.contracts.contract import Contract
+from eventbus.contracts.views import View
+from eventbus.event import event_info, event_topic
+
+_CONTENT = "application/msgpack"
+
+
+def asyncapi(contracts: Iterable[Contract], views: Iterable[View], *, title: str, version: str) -> dict[str, Any]:
+    """Return the document: topics, messages, who publishes, and which channel of whom binds."""
+    known = [contract for contract in contracts if contract.retired is None]
+    reading = list(views)
+    channels: dict[str, Any] = {}
+    messages: dict[str, Any] = {}
+    schemas: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    for contract in known:
+        name = f"{contract.type}.v{contract.version}"
+        payload, inner = _moved(contract.schema, name)
+        schemas.update(inner)
+        messages[name] = {
+            "name": contract.type,
+            "title": contract.name,
+            "summary": str(contract.schema.get("description", "")),
+            "contentType": _CONTENT,
+            "headers": _HEADERS,
+            "payload": payload,
+            "examples": [{"payload": each} for each in contract.examples],
+            "x-deprecated": contract.is_deprecated,
+        }
+        channel = channels.setdefault(contract.topic, {"address": contract.topic, "messages": {}})
+        channel["messages"][name] = {"$ref": f"#/components/messages/{name}"}
+        operation = operations.setdefault(
+            f"{contract.owner}.send.{contract.topic}",
+            {
+                "action": "send",
+                "title": f"{contract.owner} publishes to {contract.topic}",
+                "channel": {"$ref": f"#/channels/{contract.topic}"},
+                "messages": [],
+            },
+        )
+        operation["messages"].append({"$ref": f"#/channels/{contract.topic}/messages/{name}"})
+    for view in reading:
+        topic, type_name = event_topic(view.event_type), event_info(view.event_type).name
+        mine = [c for c in known if (c.topic, c.type) == (topic, type_name)]
+        if not mine:
+            continue
+        operation = operations.setdefault(
+            f"{view.service}.{view.channel}.receive.{topic}",
+            {
+                "action": "receive",
+                "title": f"{view.service} reads {topic} on its channel {view.channel}",
+                "channel": {"$ref": f"#/channels/{topic}"},
+                "messages": [],
+                "bindings": {"x-nsq": {"channel": view.channel, "bindingVersion": "0.1.0"}},
+            },
+        )
+        operation["messages"] += [{"$ref": f"#/channels/{topic}/messages/{c.type}.v{c.version}"} for c in mine]
+        nsq = channels[topic].setdefault("bindings", {}).setdefault("x-nsq", {"channels": [], "bindingVersion": "0.1.0"})
+        if view.channel not in nsq["channels"]:
+            nsq["channels"] = sorted([*nsq["channels"], view.channel])
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": title, "version": version, "description": "Made from the published contracts and the services."},
+        "defaultContentType": _CONTENT,
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": messages, "schemas": schemas},
+    }
+
+
+_HEADERS = {
+    "type": "object",
+    "description": "CloudEvents attributes of the envelope, beside the data; docs/wire-format.md has them all.",
+    "properties": {name: {"type": "string"} for name in ("id", "source", "type", "time", "correlationid", "causationid")},
+}
+
+
+def _moved(schema: Mapping[str, Any], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a schema whose definitions lie among the document's own, and these."""
+
+    def walk(part: Any) -> Any:
+        if isinstance(part, Mapping):
+            moved = {key: walk(value) for key, value in part.items() if key != "$defs"}
+            target = moved.get("$ref")
+            if isinstance(target, str) and target.startswith("#/$defs/"):
+                moved["$ref"] = f"#/components/schemas/{_key(name, target.rsplit('/', 1)[1])}"
+            return moved
+        return [walk(each) for each in part] if isinstance(part, list) else part
+
+    return walk(schema), {_key(name, inner): walk(each) for inner, each in schema.get("$defs", {}).items()}
+
+
+def _key(name: str, inner: str) -> str:
+    return f"{name}.{''.join(each if each.isalnum() or each in '._-' else '_' for each in inner)}"

@@ -1,0 +1,99 @@
+"""Evolution: whether a version of an event fits those beside it.
+
+Two directions, named as schema registries do (Confluent's documentation, "Schema Evolution and Compatibility"):
+
+- **forward**: who was written for the older version can read the newer one. A consumer may rely on every field that its
+  version always sends, whether or not the owner gave it a default.
+- **backward**: who is written for the newer version can read the older one, which lies in queues, outboxes and dead letters
+  for as long as it is supported.
+
+`full`, the default, asks both, since in a rolling deploy old and new stand on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+from eventbus.contracts.contract import Contract
+from eventbus.contracts.schema import MADE
+from eventbus.contracts.subset import Difference, Kind, differences
+
+Mode = Literal["forward", "backward", "full", "none"]
+MODES: tuple[Mode, ...] = ("forward", "backward", "full", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """One reason why two versions do not fit.
+
+    Attributes:
+        writer: the version that is sent.
+        reader: the version for which the reader was written.
+    """
+
+    writer: Contract
+    reader: Contract
+    difference: Difference
+
+    def __str__(self) -> str:
+        writer, reader = self.writer, self.reader
+        age = "older" if writer.version < reader.version else "newer"
+        return (
+            f"{writer.topic}: {writer.type}: {_in_words(self)} (v{writer.version}, the {age}, as who reads "
+            f"v{reader.version} sees it)"
+        )
+
+
+def _in_words(found: Break) -> str:
+    path, kind = found.difference.path, found.difference.kind
+    if kind is Kind.MISSING and found.writer.version > found.reader.version:
+        return f"field `{path}` was removed, and readers of v{found.reader.version} may rely on it"
+    if kind is Kind.MISSING:
+        return (
+            f"field `{path}` was added as required, and events of v{found.writer.version} do not have it; give it a default"
+        )
+    if kind is Kind.OPTIONAL and found.writer.version < found.reader.version:
+        return f"field `{path}` became required, and events of v{found.writer.version} may lack it"
+    return str(found.difference)
+
+
+def breaks(older: Contract, newer: Contract, mode: Mode = "full") -> list[Break]:
+    """Return why two versions of one event do not fit; empty when they do."""
+    found: list[Break] = []
+    if mode in ("forward", "full"):
+        found += [Break(newer, older, each) for each in differences(newer.schema, older.schema)]
+    if mode in ("backward", "full"):
+        found += [Break(older, newer, each) for each in differences(older.schema, lenient(newer.schema))]
+    return found
+
+
+def check_evolution(contracts: Iterable[Contract], modes: Mapping[str, Mode] | None = None) -> list[Break]:
+    """Return what breaks among all supported versions of each event; `modes` by topic, "full" for the others."""
+    by_event: dict[tuple[str, str], list[Contract]] = {}
+    for contract in contracts:
+        if contract.retired is None:
+            by_event.setdefault((contract.topic, contract.type), []).append(contract)
+    return [
+        each
+        for (topic, _), versions in sorted(by_event.items())
+        for older, newer in combinations(sorted(versions, key=lambda contract: contract.version), 2)
+        for each in breaks(older, newer, (modes or {}).get(topic, "full"))
+    ]
+
+
+def lenient(schema: Any) -> Any:
+    """Return the schema of a reader that fills in what has a default."""
+    if isinstance(schema, list):
+        return [lenient(each) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    made = {name: lenient(value) for name, value in schema.items()}
+    fields = schema.get("properties")
+    if isinstance(fields, Mapping) and "required" in schema:
+        made["required"] = [
+            name for name in schema["required"] if not ({"default", MADE} & set(fields.get(name, {}).keys()))
+        ]
+    return made
