@@ -64,7 +64,7 @@ class InboxLike(Attachment, Protocol[C_co]):
         ...
 
     def bind(self, topic: str, type_name: str, channel: str) -> None:
-        """Learn of a handler that runs through this inbox; called before `start`."""
+        """Learn that a handler which runs through this inbox is started; called before each `start`."""
         ...
 
     def handle(

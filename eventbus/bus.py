@@ -213,6 +213,10 @@ class Bus:
         if self._enforcer is not None:
             self._enforcer.check_services(services)
         self.declare(*services)
+        for service in services:
+            for binding in service.bindings:
+                if binding.inbox is not None:
+                    binding.inbox.bind(binding.topic, binding.type_name, service.channel)
         self.attach(*(part for service in services for part in service.attachments))
         variables = contextvars.copy_context()
         variables.run(current_cause.set, None)

@@ -294,7 +294,5 @@ class Service:
                 batch=batch,
                 inbox=inbox,
             )
-            if inbox is not None:
-                inbox.bind(topic, name, self.channel)
 
         return Binder(bind) if batch is None else BatchBinder(bind)

@@ -78,7 +78,7 @@ class Inbox:
         self.doubles = 0
         """Deliveries that found their event claimed."""
         self.bindings: set[tuple[str, str, str]] = set()
-        """Topic, type name and channel of each handler that runs through this inbox."""
+        """Topic, type name and channel of each handler that was started and runs through this inbox."""
         self._outbox = outbox
         self._messenger: Messenger | None = None
         self._time: Callable[[], float] | None = None
@@ -150,8 +150,10 @@ class Inbox:
     # -- as an attachment -------------------------------------------------------------------------------------------
 
     def bind(self, topic: str, type_name: str, channel: str) -> None:
-        """Learn of a handler that runs through this inbox."""
+        """Learn that a handler which runs through this inbox is started, and tell the origin of its events."""
         self.bindings.add((topic, type_name, channel))
+        if self._messenger is not None:
+            self._messenger.wake()
 
     def start(self, bus: Bus) -> None:
         """Introduce the channels to the origins of their events, and begin to send receipts."""

@@ -41,7 +41,8 @@ class Messenger:
         self._timeout = bus.publish_timeout
         self._time = bus.engine.clock.time
         self._outgoing = Outgoing(bus.engine, CODECS[bus.settings.codec](), bus.source, ())
-        self._since: dict[tuple[str, str], dict[str, float]] = self._database.transact(self._note_bindings)
+        self._since: dict[tuple[str, str], dict[str, float]] = {}
+        self._noted = 0
         self._introduced: set[tuple[str, str]] = set()
         self._tidied = 0.0
         self._rounds = Rounds(f"receipts of {box!r}", self._work, bus.engine.clock, poll=box.poll, linger=_LINGER)
@@ -83,6 +84,10 @@ class Messenger:
 
     def _introduce(self) -> None:
         """Tell each origin once that its channel is there, before any event came."""
+        count = len(self._box.bindings)
+        if count != self._noted:
+            self._since = self._database.transact(self._note_bindings)
+            self._noted = count
         for topic, channel in self._since.keys() - self._introduced:
             try:
                 reply = receipt_topic(topic)
