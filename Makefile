@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.dev
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help nsq demo demo-containers test test-containers test-all fast lint fmt type imports bench fuzz lock clean
+.PHONY: help asyncapi nsq demo demo-containers test test-containers test-all fast lint fmt type imports bench fuzz lock clean
 
 help: ## show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -32,12 +32,15 @@ demo: $(RUN_STAMP) ## run the order scenario in one process and print its ledger
 nsq: ## nsqd, nsqlookupd, nsqadmin and the nsq utilities into .cache/nsq
 	@sh tools/get-nsq.sh
 
-test: $(DEV_STAMP) lint type imports ## lint, types, walls and all tests
+test: $(DEV_STAMP) asyncapi lint type imports ## lint, types, walls and all tests
 	@sh tools/get-nsq.sh 0
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest --ignore tests/containers $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report $$([ -x .cache/nsq/nsqd ] && echo --fail-under=90)
+
+asyncapi: # the official AsyncAPI schemas, for a test
+	@[ -d tools/asyncapi/node_modules ] || ! command -v npm >/dev/null || npm ci --prefix tools/asyncapi --silent --no-audit --no-fund
 
 test-containers: $(DEV_STAMP) ## the scenario in containers, with parts killed and stopped; needs docker compose
 	@$(BIN)/python -m pytest tests/containers -v $(ARGS)

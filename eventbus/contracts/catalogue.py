@@ -123,25 +123,29 @@ def _type(part: Mapping[str, Any], root: Mapping[str, Any]) -> str:
     return f"{named} ({', '.join(limits)})" if limits else named
 
 
+def _subscriber(view: View) -> str:
+    return view.service if view.channel == view.service else f"{view.service}: {view.channel}"
+
+
 def _picture(events: Sequence[_Event]) -> dict[str, Any]:
     """Return boxes in three columns, owners, topics and subscribers, and the lines between them."""
     columns = (
         sorted({event.owner for event in events}),
         sorted({event.topic for event in events}),
-        sorted({f"{view.service}: {view.channel}" for event in events for view in event.readers}),
+        sorted({_subscriber(view) for event in events for view in event.readers}),
     )
     height = max(map(len, columns), default=0) * 46 + 20
     places: dict[tuple[int, str], tuple[int, int]] = {}
     for number, names in enumerate(columns):
         gap = height / (len(names) + 1)
         for row, name in enumerate(names, 1):
-            places[number, name] = (10 + number * 330, int(row * gap) - 15)
+            places[number, name] = (10 + number * 320, int(row * gap) - 15)
     lines = set()
     for event in events:
         owner, topic = places[0, event.owner], places[1, event.topic]
-        lines.add((owner[0] + 220, owner[1] + 15, topic[0], topic[1] + 15))
+        lines.add((owner[0] + 240, owner[1] + 15, topic[0], topic[1] + 15))
         for view in event.readers:
-            reader = places[2, f"{view.service}: {view.channel}"]
-            lines.add((topic[0] + 220, topic[1] + 15, reader[0], reader[1] + 15))
+            reader = places[2, _subscriber(view)]
+            lines.add((topic[0] + 240, topic[1] + 15, reader[0], reader[1] + 15))
     boxes = [{"x": x, "y": y, "text": name} for (_, name), (x, y) in places.items()]
     return {"height": height, "boxes": boxes, "lines": sorted(lines)}

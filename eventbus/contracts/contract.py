@@ -15,7 +15,7 @@ from typing import Any
 
 from eventbus.contracts.schema import DIALECT, written_schema
 from eventbus.contracts.values import edges, example
-from eventbus.errors import ContractError
+from eventbus.errors import ContractError, InvalidNameError
 from eventbus.event import Event, event_info, event_topic
 from eventbus.names import check_name
 
@@ -82,7 +82,7 @@ class Contract:
                 "retired": None if self.retired is None else {"on": self.retired.on, "reason": self.retired.reason},
             },
         }
-        return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def contract_of(event_type: type[Event], owner: str) -> Contract:
@@ -164,7 +164,7 @@ def read_contract(text: str, place: str) -> Contract:
         )
     except KeyError as error:
         raise ContractError(f"{place}: x-eventbus.{error.args[0]} is missing") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, InvalidNameError) as error:
         raise ContractError(f"{place}: x-eventbus: {error}") from None
     if type(version) is not int or version < 1:
         raise ContractError(f"{place}: x-eventbus.version is {version!r}; give a whole number, 1 or more")
@@ -201,6 +201,8 @@ def _without_words(part: Any) -> Any:
             name: (
                 {field: _without_words(each) for field, each in value.items()}
                 if name in ("properties", "$defs") and isinstance(value, Mapping)
+                else sorted(value)
+                if name == "required"
                 else _without_words(value)
             )
             for name, value in part.items()

@@ -60,7 +60,7 @@ def written_schema(event_type: type[Event]) -> dict[str, Any]:
     schema = event_type.model_json_schema(mode="serialization", schema_generator=_WireSchema)
     for each in [schema, *schema.get("$defs", {}).values()]:
         if each.get("type") == "object" and "properties" in each:
-            each["required"] = sorted(each["properties"])
+            each["required"] = list(each["properties"])
             each["additionalProperties"] = False
     return schema
 

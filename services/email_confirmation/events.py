@@ -41,10 +41,10 @@ class MailPrepared(Event, topic="email", version=1):
 
     kind: Literal["confirmation", "shipping"]
     order_id: UUID
-    recipient: str = Field(max_length=254)
-    subject: str = Field(max_length=200)
-    text: str
-    html: str
+    recipient: str = Field(max_length=254, examples=["ada@example.org"])
+    subject: str = Field(max_length=200, examples=["Your order 018f0000-0000-7000-8000-000000000001"])
+    text: str = Field(examples=["Thank you for your order.\n"])
+    html: str = Field(examples=["<p>Thank you for your order.</p>\n"])
 
 
 class OrderConfirmed(Event, topic="orders_confirmed", version=1):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from pydantic import Field
+
 from eventbus import Event, Value
 
 
@@ -25,11 +27,11 @@ class OrderShipped(Event, topic="orders_shipped", version=1):
     """An order left the warehouse."""
 
     order_id: UUID
-    tracking_number: str
+    tracking_number: str = Field(examples=["TRK-4B5C6D7E8F90"])
 
 
 class OrderRejected(Event, topic="orders_rejected", version=1):
     """An order cannot be delivered."""
 
     order_id: UUID
-    reason: str
+    reason: str = Field(examples=["out of stock: SKU-13"])

@@ -17,21 +17,21 @@ Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
 class OrderLine(Value):
     """One article of an order."""
 
-    sku: str = Field(min_length=1, max_length=64)
-    quantity: int = Field(ge=1, le=10_000)
-    price: Money
+    sku: str = Field(min_length=1, max_length=64, examples=["SKU-1"])
+    quantity: int = Field(ge=1, le=10_000, examples=[2])
+    price: Money = Field(description="of one piece", examples=["11.90"])
 
 
 class OrderPlaced(Event, topic="orders_placed", version=1):
     """A customer's order was accepted."""
 
     order_id: UUID
-    customer_id: str = Field(min_length=1, max_length=64)
-    email: str = Field(min_length=3, max_length=254)
-    currency: str = Field(pattern="^[A-Z]{3}$")
+    customer_id: str = Field(min_length=1, max_length=64, examples=["c-17"])
+    email: str = Field(min_length=3, max_length=254, examples=["ada@example.org"])
+    currency: str = Field(pattern="^[A-Z]{3}$", description="ISO 4217", examples=["EUR"])
     placed_at: datetime
-    total: Money
-    note: str | None = Field(default=None, max_length=1000)
+    total: Money = Field(examples=["23.80"])
+    note: str | None = Field(default=None, max_length=1000, examples=["leave at the door"])
     lines: tuple[OrderLine, ...] = Field(min_length=1, max_length=1000)
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import subprocess
+import tarfile
 from pathlib import Path
+
+import pytest
 
 from eventbus.contracts import check_evolution, load_contracts
 from eventbus.contracts.publish import publish
@@ -27,6 +32,25 @@ def test_publishing_again_would_change_no_byte() -> None:
     done = publish(owned_events(OWNERS), FOLDER, golden=GOLDEN, is_check=True)
     assert (done.written, done.refused) == ((), ())
     assert len(done.kept) == 5
+
+
+def test_nothing_that_main_published_has_changed(tmp_path: Path) -> None:
+    def git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=False)
+
+    if git("rev-parse", "HEAD").returncode:
+        pytest.skip("not in a git repository: there is no main branch to compare with")
+    base = git("merge-base", "HEAD", "origin/main")
+    commit = base.stdout.decode().strip() if base.returncode == 0 else "HEAD"
+    archive = git("archive", "--format=tar", commit, "contracts")
+    if archive.returncode:
+        pytest.skip("main has no contracts yet")
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(tmp_path, filter="data")
+    here = {contract.path: contract for contract in load_contracts(FOLDER)}
+    for contract in load_contracts(tmp_path / "contracts"):
+        assert contract.path in here, f"{contract.path} is published and gone"
+        assert here[contract.path].shape() == contract.shape(), f"{contract.path} is published and has changed"
 
 
 def test_all_supported_versions_fit() -> None:

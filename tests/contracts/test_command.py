@@ -1,0 +1,108 @@
+"""`eventbus contracts` as a process: what it prints, its exit codes, and a change that breaks fulfillment."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SERVICES = ("services.orders:service", "services.fulfillment:service", "services.email_confirmation:services")
+
+
+def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "eventbus.cli", "contracts", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+def test_check_prints_who_reads_what() -> None:
+    done = run("check", *SERVICES)
+    assert done.returncode == 0, done.stderr
+    assert "fulfillment.ship reads lines, lines[].quantity, lines[].sku, order_id" in done.stdout
+    assert "7 views, 5 contracts, 0 misfits" in done.stdout
+    assert json.loads(run("check", *SERVICES, "--json").stdout)["misfits"] == []
+
+
+def test_impact_and_evolve() -> None:
+    done = run("impact", "orders_placed.total", *SERVICES)
+    assert "email_confirmation.confirm reads orders_placed.total" in done.stdout
+    assert "nobody reads: customer_id, note, placed_at" in done.stdout
+    assert run("evolve").returncode == 0
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Path:
+    """A copy of orders, in which `quantity` of a line is renamed to `amount`, as version 2."""
+    for name in ("services", "contracts"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    events = tmp_path / "services" / "orders" / "events.py"
+    text = events.read_text()
+    text = text.replace("    quantity: int", "    amount: int")
+    text = text.replace('topic="orders_placed", version=1', 'topic="orders_placed", version=2')
+    events.write_text(text)
+    return tmp_path
+
+
+def test_a_change_that_breaks_fulfillment_is_refused_as_the_guide_shows(changed: Path) -> None:
+    assert run("publish", "services.orders.events", "--golden", "golden", cwd=changed).returncode == 0
+    evolve = run("evolve", cwd=changed)
+    assert evolve.returncode == 4
+    assert "field `lines[].quantity` was removed, and readers of v1 may rely on it" in evolve.stderr
+    check = run("check", "services.fulfillment:service", cwd=changed)
+    assert check.returncode == 4
+    assert "field `lines[].quantity` is needed, and is not sent; this breaks fulfillment.ship" in check.stderr
+    guide = (ROOT / "docs" / "guides" / "contracts.md").read_text()
+    for line in [*evolve.stderr.splitlines(), *check.stderr.splitlines()]:
+        assert line in guide, line
+
+
+def test_a_change_without_a_new_version_is_refused(changed: Path) -> None:
+    events = changed / "services" / "orders" / "events.py"
+    events.write_text(events.read_text().replace("version=2", "version=1"))
+    done = run("publish", "services.orders.events", "--golden", "golden", cwd=changed)
+    assert done.returncode == 4
+    assert "give the class version=2" in done.stderr
+    assert run("publish", "services.orders.events", "--golden", "golden", "--check", cwd=changed).returncode == 4
+
+
+def test_contracts_of_main_must_stay(changed: Path) -> None:
+    (changed / "contracts" / "orders_placed" / "OrderPlaced.v1.json").unlink()
+    done = run("evolve", "--against", str(ROOT / "contracts"), cwd=changed)
+    assert done.returncode == 4
+    assert "is published and gone; retire it" in done.stderr
+
+
+def test_documents_are_written(tmp_path: Path) -> None:
+    done = run("docs", *SERVICES, "--to", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out" / "asyncapi.json").read_text())["asyncapi"] == "3.0.0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "services.fulfillment"], "write module:attribute"),
+        (["check", "no.such:service"], "cannot be imported"),
+        (["check", "services.fulfillment:nothing"], "has no 'nothing'"),
+        (["check", "services.fulfillment.app:NAME"], "no eventbus.Service"),
+        (["check", "services.fulfillment:service", "--contracts", "nowhere"], "no such folder"),
+        (["publish", "services.fulfillment.handlers"], "owns no event"),
+        (["evolve", "--mode", "orders_placed=sideways"], "forward, backward, full or none"),
+        (["retire", "orders_placed", "OrderPlaced", "9", "--reason", "x"], "there is no"),
+    ],
+)
+def test_mistakes_end_with_a_line_and_no_traceback(arguments: list[str], said: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
