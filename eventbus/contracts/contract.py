@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -111,8 +112,19 @@ def contract_of(event_type: type[Event], owner: str) -> Contract:
 
 
 def _examples(event_type: type[Event], schema: Mapping[str, Any]) -> list[Any]:
-    validate = event_type.__pydantic_validator__.validate_python
     made: list[Any] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the class itself: its contract says so too
+        _collect(event_type, schema, made)
+    if not made:
+        raise ContractError(
+            f"{event_type.__name__}: no example could be made that the class accepts; give its fields Field(examples=[...])"
+        )
+    return made
+
+
+def _collect(event_type: type[Event], schema: Mapping[str, Any], made: list[Any]) -> None:
+    validate = event_type.__pydantic_validator__.validate_python
     for value in (example(schema), *edges(schema, most=50)):
         if value in made:
             continue
@@ -122,12 +134,7 @@ def _examples(event_type: type[Event], schema: Mapping[str, Any]) -> list[Any]:
             continue
         made.append(value)
         if len(made) == _EXAMPLES:
-            break
-    if not made:
-        raise ContractError(
-            f"{event_type.__name__}: no example could be made that the class accepts; give its fields Field(examples=[...])"
-        )
-    return made
+            return
 
 
 def read_contract(text: str, place: str) -> Contract:

@@ -7,11 +7,13 @@ Two directions, named as schema registries do (Confluent's documentation, "Schem
 - **backward**: who is written for the newer version can read the older one, which lies in queues, outboxes and dead letters
   for as long as it is supported.
 
-`full`, the default, asks both, since in a rolling deploy old and new stand on both sides.
+`full`, the default, asks both, since in a rolling deploy old and new stand on both sides. Each is decided by rule, and tried:
+examples and edge values of the writer's version are held against the reader's schema, and a value that is refused is shown.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -20,6 +22,8 @@ from typing import Any, Literal
 from eventbus.contracts.contract import Contract
 from eventbus.contracts.schema import MADE
 from eventbus.contracts.subset import Difference, Kind, differences
+from eventbus.contracts.values import edges
+from eventbus.errors import ContractError
 
 Mode = Literal["forward", "backward", "full", "none"]
 MODES: tuple[Mode, ...] = ("forward", "backward", "full", "none")
@@ -37,13 +41,15 @@ class Break:
     writer: Contract
     reader: Contract
     difference: Difference
+    counterexample: str | None = None
+    """Data of the writer's version that the reader's refuses, as JSON; None where none was found."""
 
     def __str__(self) -> str:
         writer, reader = self.writer, self.reader
         age = "older" if writer.version < reader.version else "newer"
         return (
             f"{writer.topic}: {writer.type}: {_in_words(self)} (v{writer.version}, the {age}, as who reads "
-            f"v{reader.version} sees it)"
+            f"v{reader.version} sees it)" + (f"\n    for example {self.counterexample}" if self.counterexample else "")
         )
 
 
@@ -64,10 +70,48 @@ def breaks(older: Contract, newer: Contract, mode: Mode = "full") -> list[Break]
     """Return why two versions of one event do not fit; empty when they do."""
     found: list[Break] = []
     if mode in ("forward", "full"):
-        found += [Break(newer, older, each) for each in differences(newer.schema, older.schema)]
+        found += _breaks(newer, older, older.schema)
     if mode in ("backward", "full"):
-        found += [Break(older, newer, each) for each in differences(older.schema, lenient(newer.schema))]
+        found += _breaks(older, newer, lenient(newer.schema))
     return found
+
+
+def _breaks(writer: Contract, reader: Contract, schema: Mapping[str, Any]) -> list[Break]:
+    by_rule = differences(writer.schema, schema)
+    refused = refused_value(writer, schema)
+    shown = None if refused is None else refused[0]
+    if refused is not None and not by_rule:
+        by_rule = [Difference("", Kind.VALUE, f"may have a value that is refused: {refused[1]}")]
+    return [Break(writer, reader, each, shown) for each in by_rule]
+
+
+def refused_value(writer: Contract, schema: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the first value of the writer that a reader of `schema` refuses, as JSON, and why; None when it takes all.
+
+    Raises:
+        ContractError: the extra is not installed.
+    """
+    try:
+        from jsonschema import Draft202012Validator
+    except ImportError:
+        raise ContractError("comparing versions needs an extra: pip install 'eventbus[contracts]'") from None
+    validator = Draft202012Validator(_open(schema))
+    for value in (*writer.examples, *edges(writer.schema, most=200)):
+        error = next(validator.iter_errors(value), None)
+        if error is not None:
+            text = json.dumps(value, ensure_ascii=False)
+            return (text if len(text) <= 400 else text[:400] + "..."), error.message[:200]
+    return None
+
+
+def _open(schema: Any) -> Any:
+    """Return the schema of a reader that passes over fields that it does not know."""
+    if isinstance(schema, list):
+        return [_open(each) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    is_object = "properties" in schema and schema.get("additionalProperties") is False
+    return {name: _open(value) for name, value in schema.items() if not (is_object and name == "additionalProperties")}
 
 
 def check_evolution(contracts: Iterable[Contract], modes: Mapping[str, Mode] | None = None) -> list[Break]:

@@ -20,7 +20,7 @@ from eventbus.contracts import Contract, breaks, contract_of, differences
 from eventbus.contracts.evolution import lenient
 from eventbus.contracts.schema import read_schema
 from eventbus.contracts.values import edges
-from eventbus.contracts.views import refusal
+from eventbus.contracts.views import View, check_views, refusal
 
 GUIDE = Path(__file__).parent.parent.parent / "docs" / "guides" / "contracts.md"
 Fields = dict[str, Any]
@@ -202,6 +202,8 @@ def test_whenever_the_rules_say_yes_no_value_is_refused(written: Fields, read: F
     refused = refusal(view, contract)
     if refused is not None:
         assert found, f"{refused} but the rules found nothing"
+        misfits = check_views([View("reader", "reader", "read", view)], [contract])
+        assert all(each.counterexample == refused[0] for each in misfits), "the value is shown"
 
 
 @settings(max_examples=100, deadline=None)
@@ -231,6 +233,15 @@ def test_recursive_models_are_compared_and_tried() -> None:
     contract = contract_of(Tree, "owner")
     assert differences(contract.schema, read_schema(TreeView)) == []
     assert refusal(TreeView, contract) is None
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_break_shows_a_value_where_a_schema_can_refuse_one(change: str) -> None:
+    found = breaks(*versions(change))
+    # what a validator of schemas takes for a remark: formats, and the keyword of a decimal's bounds
+    invisible = {"narrow a decimal", "any text becomes a UUID", "a UUID becomes any text"}
+    if change not in invisible:
+        assert all(each.counterexample for each in found), [str(each) for each in found]
 
 
 def test_what_breaks_is_said_in_words() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import warnings
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import jsonschema
 import pytest
 from pydantic import Field
+from typing_extensions import deprecated
 
 from eventbus import ContractError, Event, Value
 from eventbus.contracts import check_golden, contract_of, load_contracts, publish, read_contract, retire
@@ -45,6 +47,14 @@ class Placed2(Event, topic="placed", version=2, name="Placed"):
     number: int = Field(ge=1)
     note: str | None = None
     colour: str = "grey"
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+
+    @deprecated("use Placed2")
+    class Old(Event, topic="old", version=1):
+        number: int
 
 
 class Pair(Value, Generic[T]):
@@ -83,6 +93,13 @@ def test_the_same_class_gives_the_same_bytes(tmp_path: Path) -> None:
     for example in document["examples"]:
         jsonschema.validate(example, document)
         Placed(**example)
+
+
+def test_a_deprecated_class_is_marked() -> None:
+    contract = contract_of(Old, "shop")
+    assert contract.is_deprecated
+    assert '"deprecated": true' in contract.to_json()
+    assert not contract_of(Placed, "shop").is_deprecated
 
 
 def test_a_published_version_never_changes(tmp_path: Path) -> None:

@@ -13,7 +13,18 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from eventbus import BusStateError, ConfigurationError, Context, EncodeError, Event, MessageTooLargeError, Service
+from eventbus import (
+    Bus,
+    BusStateError,
+    ConfigurationError,
+    Context,
+    EncodeError,
+    Event,
+    MessageTooLargeError,
+    Middleware,
+    Service,
+)
+from eventbus.envelope import Envelope
 from eventbus.errors import Rejected
 from eventbus.sql import Database, Outbox, metadata
 from eventbus.sql.tables import outbox as table
@@ -90,8 +101,6 @@ def test_the_relay_is_woken_by_the_commit_and_does_not_wait_for_its_poll(databas
     @service.on(Placed)
     def ship(event: Placed) -> None:
         seen.append(time.monotonic())
-
-    from eventbus import Bus
 
     with Bus("memory://") as bus:
         bus.attach(slow)
@@ -187,6 +196,29 @@ def test_correlation_and_cause_are_kept(harness: Harness, box: Outbox) -> None:
         1,
         "fulfillment",
     )
+
+
+def test_the_trace_of_the_caller_is_kept(database: Database) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    class Tracing(Middleware):
+        def enqueue(self, topic: str, envelope: Envelope) -> None:
+            envelope.traceparent = trace
+
+    seen: list[str | None] = []
+    service = Service("fulfillment")
+
+    @service.on(Placed)
+    def ship(event: Placed, context: Context) -> None:
+        seen.append(context.traceparent)
+
+    with Bus("memory://", middleware=[Tracing()]) as bus:
+        box = Outbox(database, receipts=None)
+        bus.attach(box)
+        bus.start(service)
+        place(box, 1)
+        eventually(lambda: seen, "the event")
+    assert seen == [trace]
 
 
 def test_the_same_event_object_is_added_once(harness: Harness, box: Outbox) -> None:
