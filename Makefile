@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.dev
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help asyncapi nsq demo demo-containers test test-containers test-all fast lint fmt type imports bench fuzz lock clean
+.PHONY: help asyncapi nsq demo demo-containers test test-containers test-all fast lint fmt type imports contracts bench fuzz lock clean
 
 help: ## show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -67,6 +67,9 @@ type: $(DEV_STAMP) ## mypy --strict
 
 imports: $(DEV_STAMP) ## the walls between the parts
 	@$(BIN)/lint-imports
+
+contracts: $(DEV_STAMP) ## publish the contracts of the services' events, after a change of theirs
+	@$(BIN)/eventbus contracts publish services.orders.events services.fulfillment.events services.email_confirmation.events
 
 bench: $(DEV_STAMP) nsq ## benchmarks beside peers; ARGS="--json FILE --plot FILE" writes rows and plot
 	@$(BIN)/pip install --quiet --require-hashes -r requirements/bench.lock

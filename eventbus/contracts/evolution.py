@@ -7,8 +7,9 @@ Two directions, named as schema registries do (Confluent's documentation, "Schem
 - **backward**: who is written for the newer version can read the older one, which lies in queues, outboxes and dead letters
   for as long as it is supported.
 
-`full`, the default, asks both, since in a rolling deploy old and new stand on both sides. Each is decided by rule, and tried:
-examples and edge values of the writer's version are held against the reader's schema, and a value that is refused is shown.
+`full`, the default, asks both, since in a rolling deploy old and new stand on both sides. Each is decided by rule, and
+tried: examples and edge values of the writer's version are held against the reader's schema, and a value that is refused is
+shown.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from itertools import combinations
 from typing import Any, Literal
 
 from eventbus.contracts.contract import Contract
+from eventbus.contracts.difference import Difference, Kind
 from eventbus.contracts.schema import MADE
-from eventbus.contracts.subset import Difference, Kind, differences
+from eventbus.contracts.subset import differences
 from eventbus.contracts.values import edges
 from eventbus.errors import ContractError
 

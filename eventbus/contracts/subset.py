@@ -11,16 +11,14 @@ A reader passes over fields that it does not know; so a writer's further field i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from decimal import Decimal
-from enum import Enum
 from typing import Any
 
+from eventbus.contracts.difference import Difference, Kind
+from eventbus.contracts.scalars import NUMBER_BOUNDS, bounds, compare_decimals, compare_numbers, compare_strings
 from eventbus.contracts.schema import DECIMAL, MADE
 
 Schema = Mapping[str, Any]
 
-_NUMBER_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
 _ANNOTATIONS = frozenset(
     {"title", "description", "examples", "default", "deprecated", "$defs", "$schema", "$id", "readOnly", "writeOnly", MADE}
 )
@@ -30,39 +28,6 @@ _KNOWN = _ANNOTATIONS | {
     *("uniqueItems", "minLength", "maxLength", "pattern", "format", "contentEncoding", DECIMAL, "x-eventbus"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "propertyNames", "contentMediaType"),
 }
-
-
-class Kind(Enum):
-    """What is wrong between writer and reader."""
-
-    MISSING = "missing"
-    """The reader needs a field that the writer never sends."""
-    OPTIONAL = "optional"
-    """The reader needs a field that the writer may leave out."""
-    TYPE = "type"
-    VALUE = "value"
-    """An enum value, or a variant of a union, that the reader does not know."""
-    BOUND = "bound"
-    """Length, size or number beyond what the reader takes."""
-    FORM = "form"
-    """Another format, pattern or encoding."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing that the writer may send and the reader refuses.
-
-    Attributes:
-        path: the field, as `lines[].quantity`; empty for the event itself.
-        reason: in words, for a sentence that begins with the field.
-    """
-
-    path: str
-    kind: Kind
-    reason: str
-
-    def __str__(self) -> str:
-        return f"field `{self.path}` {self.reason}" if self.path else f"the event {self.reason}"
 
 
 def differences(written: Schema, read: Schema) -> list[Difference]:
@@ -127,13 +92,13 @@ class _Comparison:
         elif kind == "array":
             yield from self._compare_arrays(path, written, read)
         elif kind == "string":
-            yield from _compare_strings(path, written, read)
+            yield from compare_strings(path, written, read)
         elif kind in ("integer", "number"):
-            yield from _compare_numbers(path, written, read)
+            yield from compare_numbers(path, written, read)
             if DECIMAL in read:  # read as a decimal, of a number that is written as such
-                mine = {word: str(bound) for word, bound in written.items() if word in _NUMBER_BOUNDS}
+                mine = {word: str(bound) for word, bound in written.items() if word in NUMBER_BOUNDS}
                 places = {"decimalPlaces": "0"} if kind == "integer" else {}
-                yield from _compare_decimals(path, {**written.get(DECIMAL, {}), **mine, **places}, read[DECIMAL])
+                yield from compare_decimals(path, {**written.get(DECIMAL, {}), **mine, **places}, read[DECIMAL])
 
     def _compare_objects(self, path: str, written: Schema, read: Schema) -> Iterator[Difference]:
         there, wanted = written.get("properties", {}), read.get("properties", {})
@@ -164,7 +129,7 @@ class _Comparison:
         names = read.get("propertyNames")
         if names is not None and written.get("propertyNames") != names:
             yield Difference(path, Kind.FORM, "may have keys that are not accepted")
-        yield from _bounds(path, written, read, "minProperties", "maxProperties", "entries")
+        yield from bounds(path, written, read, "minProperties", "maxProperties", "entries")
 
     def _compare_arrays(self, path: str, written: Schema, read: Schema) -> Iterator[Difference]:
         firsts, wanted = written.get("prefixItems", []), read.get("prefixItems", [])
@@ -179,83 +144,9 @@ class _Comparison:
                 yield from self.compare(f"{path}[{place}]", mine, theirs)
         if rest is not False and wanted_rest is not False and not (most is not None and most <= len(firsts)):
             yield from self.compare(f"{path}[]", rest, wanted_rest)
-        yield from _bounds(path, written, read, "minItems", "maxItems", "items")
+        yield from bounds(path, written, read, "minItems", "maxItems", "items")
         if read.get("uniqueItems") and not written.get("uniqueItems"):
             yield Difference(path, Kind.FORM, "may have an item twice, which is not accepted")
-
-
-def _compare_strings(path: str, written: Schema, read: Schema) -> Iterator[Difference]:
-    for word in ("format", "contentEncoding"):
-        if word in read and written.get(word) != read[word]:
-            mine = written.get(word)
-            yield Difference(
-                path,
-                Kind.FORM,
-                f"is {f'a text of the form {mine}' if mine else 'any text'}, and only {read[word]} is accepted",
-            )
-            return
-    if "pattern" in read and written.get("pattern") != read["pattern"]:
-        yield Difference(path, Kind.FORM, f"may have another form than the pattern {read['pattern']}")
-    yield from _bounds(path, written, read, "minLength", "maxLength", "characters")
-    yield from _compare_decimals(path, written.get(DECIMAL, {}), read.get(DECIMAL, {}))
-
-
-def _compare_decimals(path: str, written: Schema, read: Schema) -> Iterator[Difference]:
-    def numbers(bounds: Schema) -> Schema:
-        return {word: Decimal(bound) for word, bound in bounds.items()}
-
-    mine, theirs = numbers(written), numbers(read)
-    yield from _compare_numbers(path, mine, theirs)
-    for word, what in (("maxDigits", "digits"), ("decimalPlaces", "decimal places")):
-        if word in theirs and (word not in mine or mine[word] > theirs[word]):
-            most = f"up to {mine[word]}" if word in mine else "any number of"
-            yield Difference(path, Kind.BOUND, f"may have {most} {what}, and only {theirs[word]} are accepted")
-
-
-def _compare_numbers(path: str, written: Schema, read: Schema) -> Iterator[Difference]:
-    low, is_open = _lowest(written)
-    wanted_low, wanted_open = _lowest(read)
-    if wanted_low is not None and (low is None or low < wanted_low or (low == wanted_low and wanted_open and not is_open)):
-        may = "any low" if low is None else f"as low as {low}"
-        yield Difference(
-            path, Kind.BOUND, f"may be {may}, and only {'above' if wanted_open else 'from'} {wanted_low} is accepted"
-        )
-    high, is_open = _highest(written)
-    wanted_high, wanted_open = _highest(read)
-    if wanted_high is not None and (
-        high is None or high > wanted_high or (high == wanted_high and wanted_open and not is_open)
-    ):
-        may = "any high" if high is None else f"as high as {high}"
-        yield Difference(
-            path, Kind.BOUND, f"may be {may}, and only {'below' if wanted_open else 'up to'} {wanted_high} is accepted"
-        )
-    step, wanted_step = written.get("multipleOf"), read.get("multipleOf")
-    if wanted_step is not None and (step is None or Decimal(str(step)) % Decimal(str(wanted_step)) != 0):
-        yield Difference(path, Kind.BOUND, f"may be no multiple of {wanted_step}")
-
-
-def _lowest(schema: Schema) -> tuple[Any, bool]:
-    closed, opened = schema.get("minimum"), schema.get("exclusiveMinimum")
-    if opened is not None and (closed is None or opened >= closed):
-        return opened, True
-    return closed, False
-
-
-def _highest(schema: Schema) -> tuple[Any, bool]:
-    closed, opened = schema.get("maximum"), schema.get("exclusiveMaximum")
-    if opened is not None and (closed is None or opened <= closed):
-        return opened, True
-    return closed, False
-
-
-def _bounds(path: str, written: Schema, read: Schema, least: str, most: str, what: str) -> Iterator[Difference]:
-    if written.get(least, 0) < read.get(least, 0):
-        yield Difference(
-            path, Kind.BOUND, f"may have as few as {written.get(least, 0)} {what}, and {read[least]} are needed"
-        )
-    if most in read and written.get(most, float("inf")) > read[most]:
-        may = f"up to {written[most]}" if most in written else "any number of"
-        yield Difference(path, Kind.BOUND, f"may have {may} {what}, and only {read[most]} are accepted")
 
 
 def _branches(schema: Schema, definitions: Schema) -> Iterator[Schema]:
