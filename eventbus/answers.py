@@ -1,4 +1,4 @@
-"""Answers: what becomes of a delivery whose handler did not simply return.
+"""Answers: what becomes of a delivery that is not handled, or whose handler did not simply return.
 
 Retried by requeueing, postponed, or parked as a dead letter and only then finished. Whatever fails on the way there puts the
 delivery back; none of these ways loses one.
@@ -20,6 +20,8 @@ from eventbus.service import Binding
 
 log = logging.getLogger("eventbus.dispatch")
 
+EARLY_TOLERANCE = 0.005
+"""Seconds before its time at which a delivery counts as due: engines count delays in milliseconds."""
 AFTER_FAILED_PARKING = 5.0
 """Seconds before a delivery that could not be parked comes again."""
 
@@ -48,6 +50,31 @@ class Answers:
             for binding in source.service.bindings
             if binding.topic == topic and binding.inbox is not None
         }
+
+    def is_due(self, delivery: Delivery, envelope: Envelope) -> bool:
+        """Answer what is not for now or not for here; return whether it is to be handled."""
+        if envelope.replay_for is not None and envelope.replay_for != self._channel:
+            delivery.finish()
+            self.settled(Outcome.SKIPPED, envelope, delivery)
+            return False
+        now = self._engine.clock.time()
+        if envelope.expires_at is not None and envelope.expires_at <= now:
+            delivery.finish()
+            self.settled(Outcome.EXPIRED, envelope, delivery)
+            return False
+        if envelope.deliver_at is not None and envelope.deliver_at - now > EARLY_TOLERANCE:
+            self.defer(delivery, envelope, envelope.deliver_at, envelope.prior_attempts)
+            self.settled(Outcome.EARLY, envelope, delivery)
+            return False
+        return True
+
+    def leave_unhandled(self, delivery: Delivery, envelope: Envelope) -> None:
+        """Answer an event of a type that no handler is bound to."""
+        if self._source.service.unhandled == "park":
+            self.park(delivery, envelope, f"unhandled: no handler for {envelope.type}", None, delivery.attempts)
+        else:
+            delivery.finish()
+            self.settled(Outcome.UNHANDLED, envelope, delivery)
 
     def failed(self, binding: Binding, job: Job, error: BaseException) -> bool:
         """Answer a delivery whose handler raised; return whether that speaks against the channel as a whole."""

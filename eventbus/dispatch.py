@@ -25,7 +25,7 @@ from eventbus.envelope import Envelope
 from eventbus.errors import DecodeError
 from eventbus.jobs import Job
 from eventbus.middleware import Outcome
-from eventbus.routes import EARLY_TOLERANCE, Route, first_fault
+from eventbus.routes import Route, first_fault
 from eventbus.service import Binding, Service
 from eventbus.valve import Valve
 from eventbus.workers import Workers
@@ -123,12 +123,12 @@ class Dispatcher:
             return
         attempt = delivery.attempts
         if envelope.replay_for is not None or envelope.deliver_at is not None or envelope.expires_at is not None:
-            if not self._is_due(delivery, envelope):
+            if not self._answers.is_due(delivery, envelope):
                 return
             attempt += envelope.prior_attempts
         route = self._routes.get(envelope.type)
         if route is None:
-            self._leave_unhandled(delivery, envelope)
+            self._answers.leave_unhandled(delivery, envelope)
             return
         if envelope.depth > self.bus.max_depth:
             self._answers.park(
@@ -158,30 +158,6 @@ class Dispatcher:
             self._run_or_wait(route, job)
         else:
             self._run(route, (job,))
-
-    def _is_due(self, delivery: Delivery, envelope: Envelope) -> bool:
-        """Answer what is not for now or not for here; return whether it is to be handled."""
-        if envelope.replay_for is not None and envelope.replay_for != self.channel:
-            delivery.finish()
-            self._answers.settled(Outcome.SKIPPED, envelope, delivery)
-            return False
-        now = self._engine.clock.time()
-        if envelope.expires_at is not None and envelope.expires_at <= now:
-            delivery.finish()
-            self._answers.settled(Outcome.EXPIRED, envelope, delivery)
-            return False
-        if envelope.deliver_at is not None and envelope.deliver_at - now > EARLY_TOLERANCE:
-            self._answers.defer(delivery, envelope, envelope.deliver_at, envelope.prior_attempts)
-            self._answers.settled(Outcome.EARLY, envelope, delivery)
-            return False
-        return True
-
-    def _leave_unhandled(self, delivery: Delivery, envelope: Envelope) -> None:
-        if self.service.unhandled == "park":
-            self._answers.park(delivery, envelope, f"unhandled: no handler for {envelope.type}", None, delivery.attempts)
-        else:
-            delivery.finish()
-            self._answers.settled(Outcome.UNHANDLED, envelope, delivery)
 
     # -- running --------------------------------------------------------------------------------------------------
 

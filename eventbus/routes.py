@@ -14,9 +14,6 @@ from eventbus.jobs import Job
 from eventbus.middleware import Middleware, overrides
 from eventbus.service import Binding
 
-EARLY_TOLERANCE = 0.005
-"""Seconds before its time at which a delivery counts as due: engines count delays in milliseconds."""
-
 
 class Route:
     """One binding at work: its validator, how many of its runs go on, and what waits for a free one.
