@@ -5,8 +5,8 @@ ARG SERVICE
 WORKDIR /build
 RUN python -m venv /opt/service
 COPY requirements/${SERVICE}.lock requirements.lock
-RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/service/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: -r requirements.lock
+RUN --mount=type=cache,target=/var/cache/pip \
+    /opt/service/bin/pip install --cache-dir /var/cache/pip --quiet --disable-pip-version-check --require-hashes --only-binary=:all: -r requirements.lock
 COPY eventbus /opt/app/eventbus
 COPY services/${SERVICE} /opt/app/services/${SERVICE}
 # compiled here, since the root file system is read-only when it runs
