@@ -69,7 +69,7 @@ imports: $(DEV_STAMP) ## the walls between the parts
 	@$(BIN)/lint-imports
 
 contracts: $(DEV_STAMP) ## publish the contracts of the services' events, after a change of theirs
-	@$(BIN)/eventbus contracts publish services.orders.events services.fulfillment.events services.email_confirmation.events
+	@$(BIN)/eventbus contracts publish
 
 bench: $(DEV_STAMP) nsq ## benchmarks beside peers; ARGS="--json FILE --plot FILE" writes rows and plot
 	@$(BIN)/pip install --quiet --require-hashes -r requirements/bench.lock

@@ -14,7 +14,7 @@ from eventbus.contracts.catalogue import write_catalogue
 from eventbus.contracts.evolution import MODES, Mode, check_evolution
 from eventbus.contracts.publish import check_golden, publish, retire
 from eventbus.contracts.sources import load_contracts
-from eventbus.contracts.targets import owned_events, services_of
+from eventbus.contracts.targets import configured, owned_events, services_of
 from eventbus.contracts.views import check_views, impact, views_of
 from eventbus.errors import ConfigurationError
 
@@ -25,6 +25,10 @@ app = typer.Typer(help="What producers promise and consumers need, decided befor
 _out, _complaints = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 
 Folder = Annotated[str, typer.Option("--contracts", help="Folder, wheel or http(s) address of the contracts.")]
+Services = Annotated[
+    list[str] | None,
+    typer.Argument(help="Services as module:attribute; those of [tool.eventbus] in pyproject.toml unless given."),
+]
 Golden = Annotated[Path, typer.Option(help="Folder of the kept bytes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _FOLDER = "contracts"
@@ -43,7 +47,10 @@ def _say(lines: list[str], *, bad: bool) -> None:
 
 @app.command("publish")
 def publish_command(
-    modules: Annotated[list[str], typer.Argument(help="Modules with the owner's events; module=owner names another owner.")],
+    modules: Annotated[
+        list[str] | None,
+        typer.Argument(help="Modules with owners' events, or module=owner; those of [tool.eventbus] unless given."),
+    ] = None,
     contracts: Folder = _FOLDER,
     golden: Golden = _GOLDEN,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where something would be written.")] = False,
@@ -53,7 +60,7 @@ def publish_command(
     Example: eventbus contracts publish services.orders.events
     """
     try:
-        done = publish(owned_events(modules), Path(contracts), golden=golden, is_check=check)
+        done = publish(owned_events(configured(modules, "owners")), Path(contracts), golden=golden, is_check=check)
     except ConfigurationError as error:
         raise _fail(error) from None
     _say([f"{'would write' if check else 'wrote'} {path}" for path in done.written], bad=check)
@@ -65,7 +72,7 @@ def publish_command(
 
 @app.command("check")
 def check_command(
-    services: Annotated[list[str], typer.Argument(help="Services as module:attribute.")],
+    services: Services = None,
     contracts: Folder = _FOLDER,
     owner: Annotated[list[str] | None, typer.Option(help="Modules of owners, to read the kept bytes too.")] = None,
     golden: Golden = _GOLDEN,
@@ -77,7 +84,7 @@ def check_command(
     """
     try:
         there = load_contracts(contracts)
-        views = views_of(services_of(services))
+        views = views_of(services_of(configured(services, "services")))
         misfits = check_views(views, there)
         owners = [event_type for event_type, _ in owned_events(owner or [])]
         broken = check_golden(golden, there, owners, views) if golden.is_dir() else []
@@ -138,29 +145,30 @@ def evolve_command(
 @app.command("impact")
 def impact_command(
     field: Annotated[str, typer.Argument(help="topic.field, as orders_placed.total or orders_placed.lines.sku.")],
-    services: Annotated[list[str], typer.Argument(help="Services as module:attribute.")],
+    services: Services = None,
     contracts: Folder = _FOLDER,
     as_json: AsJson = False,
 ) -> None:
     """Say who reads a field, and which fields of its topic nobody reads.
 
-    Example: eventbus contracts impact orders_placed.total services.fulfillment:service
+    Example: eventbus contracts impact orders_placed.total
     """
     try:
-        readers, unread = impact(field, views_of(services_of(services)), load_contracts(contracts))
+        readers, unread = impact(field, views_of(services_of(configured(services, "services"))), load_contracts(contracts))
     except ConfigurationError as error:
         raise _fail(error) from None
     if as_json:
         typer.echo(json.dumps({"readers": readers, "unread": unread}))
         return
-    _say([f"{', '.join(readers)} reads {field}" if readers else f"nobody reads {field}"], bad=False)
+    verb = "read" if len(readers) > 1 else "reads"
+    _say([f"{', '.join(readers)} {verb} {field}" if readers else f"nobody reads {field}"], bad=False)
     if unread:
         _say([f"fields of the topic that nobody reads: {', '.join(unread)}"], bad=False)
 
 
 @app.command("docs")
 def docs_command(
-    services: Annotated[list[str], typer.Argument(help="Services as module:attribute.")],
+    services: Services = None,
     contracts: Folder = _FOLDER,
     to: Annotated[Path, typer.Option(help="Folder for the pages and asyncapi.json.")] = Path("build/contracts"),
     title: Annotated[str, typer.Option(help="Name of the system.")] = "Events",
@@ -171,7 +179,7 @@ def docs_command(
     Example: eventbus contracts docs services.orders:service services.fulfillment:service --to build/contracts
     """
     try:
-        there, views = load_contracts(contracts), views_of(services_of(services))
+        there, views = load_contracts(contracts), views_of(services_of(configured(services, "services")))
         pages = write_catalogue(to, there, views, title=title)
     except ConfigurationError as error:
         raise _fail(error) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -65,6 +66,25 @@ def services_of(targets: Iterable[str]) -> list[Service]:
             raise ConfigurationError(f"{target}: is {type(value).__name__} and no eventbus.Service, nor a list of them")
         found += several
     return found
+
+
+def configured(given: list[str] | None, key: str) -> list[str]:
+    """Return what was given, or the list `key` of `[tool.eventbus]` in the pyproject.toml of the current folder.
+
+    Raises:
+        ConfigurationError: nothing was given, and there is no such list.
+    """
+    if given:
+        return given
+    path = Path("pyproject.toml")
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    value = found.get("tool", {}).get("eventbus", {}).get(key)
+    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+        raise ConfigurationError(f"give {key}, or write them to pyproject.toml: [tool.eventbus] {key} = [...]")
+    return value
 
 
 def _import(name: str) -> ModuleType:

@@ -34,7 +34,7 @@ def test_check_prints_who_reads_what() -> None:
 
 
 def test_impact_and_evolve() -> None:
-    done = run("impact", "orders_placed.total", *SERVICES)
+    done = run("impact", "orders_placed.total")
     assert "email_confirmation.confirm reads orders_placed.total" in done.stdout
     assert "nobody reads: customer_id, note, placed_at" in done.stdout
     assert run("evolve").returncode == 0
@@ -82,6 +82,15 @@ def test_contracts_of_main_must_stay(changed: Path) -> None:
     assert "is published and gone; retire it" in done.stderr
 
 
+def test_without_arguments_and_without_a_list_both_are_asked_for(changed: Path) -> None:
+    for command, key in ((["check"], "services"), (["publish"], "owners")):
+        done = run(*command, cwd=changed)
+        assert done.returncode == 2
+        assert f"[tool.eventbus] {key} = [...]" in done.stderr
+    (changed / "pyproject.toml").write_text("[tool.eventbus\n")
+    assert "pyproject.toml: " in run("check", cwd=changed).stderr
+
+
 def test_documents_are_written(tmp_path: Path) -> None:
     done = run("docs", *SERVICES, "--to", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
@@ -92,6 +101,7 @@ def test_documents_are_written(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["check", "services.fulfillment"], "write module:attribute"),
+        (["impact", "orders_placed.total", "services.fulfillment"], "write module:attribute"),
         (["check", "no.such:service"], "cannot be imported"),
         (["check", "services.fulfillment:nothing"], "has no 'nothing'"),
         (["check", "services.fulfillment.app:NAME"], "no eventbus.Service"),
