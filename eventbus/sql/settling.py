@@ -131,7 +131,9 @@ class Settling:
         if self._policy is None:
             connection.execute(change.values(**values, settled_at=now))
             return
-        connection.execute(change.values(**values, next_at=now + self._timeout))
+        # a row from a time without receipts does not ask for any, and would wait for ever
+        settled = sa.case((outbox.c.wants_receipts, outbox.c.settled_at), else_=now)
+        connection.execute(change.values(**values, next_at=now + self._timeout, settled_at=settled))
         self._settle(connection, outbox.c.id.in_(ids))  # a receipt can be faster than this mark
 
     def _waited_for(self) -> sa.ColumnElement[bool]:

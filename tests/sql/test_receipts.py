@@ -184,6 +184,20 @@ def test_receipts_can_be_turned_off(shop: Shop) -> None:
     assert "placed.receipts" not in {each.topic for each in shop.harness.bus.dispatchers}
 
 
+def test_rows_from_a_time_without_receipts_wait_for_none(shop: Shop) -> None:
+    before = Outbox(shop.orders, source="orders", receipts=None)
+    with Harness() as earlier:
+        earlier.bus.attach(before)
+        with earlier.broker_down():
+            shop.orders.transact(lambda connection: before.add(connection, Placed(number=1)))
+            earlier.advance(0.01)
+    shop.start()
+    shop.harness.advance(20.0)  # also past the lease of the relay that ended
+    assert effects_in(shop.fulfillment) == [1]
+    assert shop.unsettled() == 0
+    assert [row.attempts for row in rows_of(shop.orders, table)] == [1]
+
+
 def test_unfinished_business_survives_a_restart(shop: Shop) -> None:
     shop.start()
     shop.harness.lose_next(1)
