@@ -25,7 +25,8 @@ def asyncapi(contracts: Iterable[Contract], views: Iterable[View], *, title: str
     schemas: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     for contract in known:
-        name = f"{contract.type}.v{contract.version}"
+        short = f"{contract.type}.v{contract.version}"
+        name = f"{contract.topic}.{short}"  # two topics may carry events of one name
         payload, inner = _moved(contract.schema, name)
         schemas.update(inner)
         messages[name] = {
@@ -39,7 +40,7 @@ def asyncapi(contracts: Iterable[Contract], views: Iterable[View], *, title: str
             "x-deprecated": contract.is_deprecated,
         }
         channel = channels.setdefault(contract.topic, {"address": contract.topic, "messages": {}})
-        channel["messages"][name] = {"$ref": f"#/components/messages/{name}"}
+        channel["messages"][short] = {"$ref": f"#/components/messages/{name}"}
         operation = operations.setdefault(
             f"{contract.owner}.send.{contract.topic}",
             {
@@ -49,7 +50,7 @@ def asyncapi(contracts: Iterable[Contract], views: Iterable[View], *, title: str
                 "messages": [],
             },
         )
-        operation["messages"].append({"$ref": f"#/channels/{contract.topic}/messages/{name}"})
+        operation["messages"].append({"$ref": f"#/channels/{contract.topic}/messages/{short}"})
     for view in reading:
         topic, type_name = event_topic(view.event_type), event_info(view.event_type).name
         mine = [c for c in known if (c.topic, c.type) == (topic, type_name)]

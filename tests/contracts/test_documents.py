@@ -62,6 +62,17 @@ def render(page: Path, folder: Path, *options: str) -> str:
     return unescape(done.stdout)
 
 
+class Twin(Event, topic="elsewhere", version=1, name="OrderPlaced"):
+    other: int
+
+
+def test_two_topics_may_carry_events_of_one_name() -> None:
+    contracts = [*load_contracts(ROOT / "contracts"), contract_of(Twin, "others")]
+    messages = asyncapi(contracts, [], title="shop", version="1.0.0")["components"]["messages"]
+    assert "other" in messages["elsewhere.OrderPlaced.v1"]["payload"]["properties"]
+    assert "order_id" in messages["orders_placed.OrderPlaced.v1"]["payload"]["properties"]
+
+
 class Nasty(Event, topic="nasty", version=1):
     """<script>document.title = 'run'</script><img src=x onerror=alert(1)>"""
 
