@@ -63,23 +63,8 @@ class Binding:
         return getattr(self.handler, "__qualname__", repr(self.handler))
 
 
-class Binder(Generic[E]):
-    """Takes the handler of one event; use it as a decorator or call it with a bound method."""
-
-    def __init__(self, bind: Callable[[Callable[..., Any]], None]) -> None:
-        self._bind = bind
-
-    @overload
-    def __call__(self, handler: Callable[[E], R]) -> Callable[[E], R]: ...
-    @overload
-    def __call__(self, handler: Callable[[E, Context], R]) -> Callable[[E, Context], R]: ...
-    def __call__(self, handler: Callable[..., Any]) -> Callable[..., Any]:
-        self._bind(handler)
-        return handler
-
-
-class InboxBinder(Generic[E, C]):
-    """Takes the handler of one event that runs through an inbox and is given the inbox's kind of context."""
+class Binder(Generic[E, C]):
+    """Takes the handler of one event, whose context is a `C`; use it as a decorator or call it with a bound method."""
 
     def __init__(self, bind: Callable[[Callable[..., Any]], None]) -> None:
         self._bind = bind
@@ -93,22 +78,7 @@ class InboxBinder(Generic[E, C]):
         return handler
 
 
-class InboxBatchBinder(Generic[E, C]):
-    """Takes the handler of lists of one event that runs through an inbox."""
-
-    def __init__(self, bind: Callable[[Callable[..., Any]], None]) -> None:
-        self._bind = bind
-
-    @overload
-    def __call__(self, handler: Callable[[list[E]], R]) -> Callable[[list[E]], R]: ...
-    @overload
-    def __call__(self, handler: Callable[[list[E], list[C]], R]) -> Callable[[list[E], list[C]], R]: ...
-    def __call__(self, handler: Callable[..., Any]) -> Callable[..., Any]:
-        self._bind(handler)
-        return handler
-
-
-class BatchBinder(Generic[E]):
+class BatchBinder(Generic[E, C]):
     """Takes the handler of lists of one event."""
 
     def __init__(self, bind: Callable[[Callable[..., Any]], None]) -> None:
@@ -117,7 +87,7 @@ class BatchBinder(Generic[E]):
     @overload
     def __call__(self, handler: Callable[[list[E]], R]) -> Callable[[list[E]], R]: ...
     @overload
-    def __call__(self, handler: Callable[[list[E], list[Context]], R]) -> Callable[[list[E], list[Context]], R]: ...
+    def __call__(self, handler: Callable[[list[E], list[C]], R]) -> Callable[[list[E], list[C]], R]: ...
     def __call__(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         self._bind(handler)
         return handler
@@ -205,7 +175,7 @@ class Service:
         timeout: float = ...,
         batch: None = ...,
         inbox: None = ...,
-    ) -> Binder[E]: ...
+    ) -> Binder[E, Context]: ...
     @overload
     def on(
         self,
@@ -216,7 +186,7 @@ class Service:
         timeout: float = ...,
         batch: Batch,
         inbox: None = ...,
-    ) -> BatchBinder[E]: ...
+    ) -> BatchBinder[E, Context]: ...
     @overload
     def on(
         self,
@@ -227,7 +197,7 @@ class Service:
         timeout: float = ...,
         batch: None = ...,
         inbox: InboxLike[C],
-    ) -> InboxBinder[E, C]: ...
+    ) -> Binder[E, C]: ...
     @overload
     def on(
         self,
@@ -238,7 +208,7 @@ class Service:
         timeout: float = ...,
         batch: Batch,
         inbox: InboxLike[C],
-    ) -> InboxBatchBinder[E, C]: ...
+    ) -> BatchBinder[E, C]: ...
     def on(
         self,
         event_type: type[E],
