@@ -264,8 +264,8 @@ class Dispatcher:
         """Take nothing more and give back what no handler has begun; return how many."""
         self.is_stopping = True
         self.valve.close()
-        if self.subscription is not None:
-            self.subscription.stop(timeout=timeout)
+        # taken before the engine is told, which waits for the network: no worker may begin one of them meanwhile. Given back
+        # after it: earlier, they would come here again
         returned: list[Delivery] = list(self.workers.queue)
         self.workers.queue.clear()
         for route in self._routes.values():
@@ -273,8 +273,12 @@ class Dispatcher:
             route.waiting.clear()
             if route.batcher is not None:
                 returned.extend(job.delivery for job in route.batcher.cancel())
-        for delivery in returned:
-            delivery.requeue()
+        try:
+            if self.subscription is not None:
+                self.subscription.stop(timeout=timeout)
+        finally:
+            for delivery in returned:
+                delivery.requeue()
         return len(returned)
 
     def interrupt(self) -> int:

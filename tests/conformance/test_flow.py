@@ -163,6 +163,24 @@ def test_a_stop_lets_running_handlers_end_and_gives_back_the_rest_at_once(world:
         assert sorted(before.numbers + after.numbers) == list(range(40))
 
 
+def test_a_stop_begins_nothing_new_while_it_tells_the_engine(world: World) -> None:
+    kind, seen = numbered(), Seen()
+    release = gevent.event.Event()
+
+    def act(event: object, context: object) -> None:
+        release.wait()
+
+    bus = world.bus()
+    bus.start(listener(kind, seen, act=act, concurrency=5, max_in_flight=50))
+    publish_numbers(bus, kind, range(40))
+    eventually(lambda: len(seen) == 5)
+    stopping = gevent.spawn(bus.stop, grace=20.0)
+    gevent.sleep(0)  # the stop has begun, and waits for the engine where that is far
+    release.set()
+    report = stopping.get()
+    assert (len(seen), report.finished, report.interrupted) == (5, 5, 0), report
+
+
 def test_a_handler_beyond_the_grace_is_interrupted_and_its_delivery_goes_to_another(world: World) -> None:
     kind, before, after = numbered(), Seen(), Seen()
     name = unique("s")
