@@ -8,6 +8,7 @@ import shutil
 import statistics
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 
 from benchmarks.nsqd import ROOT, Server, server
@@ -57,6 +58,7 @@ def rows(rounds: int) -> list[Row]:
             *_publishing(nsqd, rounds, has_go),
             *_waiting(nsqd, rounds),
             *_latency(nsqd, rounds),
+            *_observing(nsqd, rounds),
             *_memory(nsqd),
         ]
 
@@ -152,6 +154,33 @@ def _latency(nsqd: Server, rounds: int) -> list[Row]:
         ours = statistics.median(each[name] for each in measured)
         found.append(Row(f"publish to handler, {name}", round(ours, 3), "ms", "limit", limit, round(limit / ours, 2), 1.0))
     return found
+
+
+def _observing(nsqd: Server, rounds: int) -> list[Row]:
+    """What `eventbus run` adds: metrics, tracing without an SDK, logs at info, the watch over the hub."""
+
+    def consume(*observed: str) -> Callable[[], float]:
+        def measure() -> float:
+            _fill(nsqd, _TO_CONSUME)
+            return nsqd.rate("consume", _TO_CONSUME, "bench", 0, 64, *observed)
+
+        return measure
+
+    def publish(greenlets: int, *observed: str) -> Callable[[], float]:
+        def measure() -> float:
+            nsqd.fresh(TOPIC)
+            return nsqd.rate("publish", _EVENTS if greenlets > 1 else _EVENTS // 5, greenlets, *observed)
+
+        return measure
+
+    return [
+        compare(f"observed: {name}", ours("observed"), "not observed", ours(), rounds=rounds, goal=0.9)
+        for name, ours in (
+            ("consume typed, 64 handlers", consume),
+            ("publish typed, 1,000 greenlets", partial(publish, 1000)),
+            ("publish typed, 1 greenlet", partial(publish, 1)),
+        )
+    ]
 
 
 def _memory(nsqd: Server) -> list[Row]:

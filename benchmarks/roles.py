@@ -47,7 +47,19 @@ def fill(url: str, count: str) -> None:
     print(len(_body()))
 
 
-def consume(url: str, count: str, channel: str, seconds: str = "0", concurrency: str = "64") -> None:
+def _bus(url: str, observed: str, source: str | None = None) -> Bus:
+    """Return a bus; with `observed` one that `eventbus run` would make, with metrics, tracing and logs at info."""
+    if not observed:
+        return Bus(url, source=source)
+    from eventbus.observe import Observation
+
+    observation = Observation(log_format="json", log_level="info")
+    bus = Bus(url, source=source, middleware=observation.middleware)
+    observation.start(bus)
+    return bus
+
+
+def consume(url: str, count: str, channel: str, seconds: str = "0", concurrency: str = "64", observed: str = "") -> None:
     """Handle `count` typed events, each in `seconds`; print events a second."""
     wanted, pause = int(count), float(seconds)
     service = Service(channel)
@@ -63,7 +75,7 @@ def consume(url: str, count: str, channel: str, seconds: str = "0", concurrency:
         if handled == wanted:
             done.set()
 
-    bus = Bus(url)
+    bus = _bus(url, observed)
     began = time.perf_counter()
     bus.start(service)
     done.wait()
@@ -86,11 +98,11 @@ def codec(url: str, count: str) -> None:
     print(int(count) / (time.perf_counter() - began))
 
 
-def publish(url: str, count: str, greenlets: str) -> None:
+def publish(url: str, count: str, greenlets: str, observed: str = "") -> None:
     """Publish typed events, each confirmed, from so many greenlets; print events a second."""
     orders = [make_order() for _ in range(1000)]
     each = int(count) // int(greenlets)
-    with Bus(url, source="orders") as bus:
+    with _bus(url, observed, "orders") as bus:
         bus.publish(make_order())
 
         def run(start: int) -> None:

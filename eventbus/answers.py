@@ -15,10 +15,12 @@ from eventbus.engines.base import Delivery
 from eventbus.envelope import Envelope
 from eventbus.errors import HandlerTimeoutError, Reject, RetryLater
 from eventbus.jobs import Job, Source
-from eventbus.middleware import Middleware, Outcome, overrides
+from eventbus.middleware import Middleware, Outcome
+from eventbus.outcome_log import OutcomeLog
 from eventbus.service import Binding
+from eventbus.texts import one_line
 
-log = logging.getLogger("eventbus.dispatch")
+log = logging.getLogger("eventbus.answers")
 
 EARLY_TOLERANCE = 0.005
 """Seconds before its time at which a delivery counts as due: engines count delays in milliseconds."""
@@ -39,7 +41,8 @@ class Answers:
 
     def __init__(self, source: Source, topic: str, middleware: tuple[Middleware, ...]) -> None:
         self.counts: Counter[Outcome] = Counter()
-        self.observers = [each for each in middleware if overrides(each, "settled")]
+        self.observers = [each for each in middleware if each.wants("settled")]
+        self.log = OutcomeLog(source.service.name, topic, source.service.channel)
         self._source = source
         self._bus = source.bus
         self._engine = source.bus.engine
@@ -60,6 +63,7 @@ class Answers:
         now = self._engine.clock.time()
         if envelope.expires_at is not None and envelope.expires_at <= now:
             delivery.finish()
+            self.log.write(logging.INFO, "expired", envelope, delivery.attempts)
             self.settled(Outcome.EXPIRED, envelope, delivery)
             return False
         if envelope.deliver_at is not None and envelope.deliver_at - now > EARLY_TOLERANCE:
@@ -74,6 +78,7 @@ class Answers:
             self.park(delivery, envelope, f"unhandled: no handler for {envelope.type}", None, delivery.attempts)
         else:
             delivery.finish()
+            self.log.write(logging.DEBUG, "unhandled", envelope, delivery.attempts)
             self.settled(Outcome.UNHANDLED, envelope, delivery)
 
     def failed(self, binding: Binding, job: Job, error: BaseException) -> bool:
@@ -81,6 +86,7 @@ class Answers:
         delivery, envelope, attempt = job.delivery, job.envelope, job.attempt
         if isinstance(error, StopInterrupt):
             delivery.requeue()
+            self.log.write(logging.WARNING, "returned", envelope, attempt, f"{binding.name} outlived the grace of the stop")
             self.settled(Outcome.RETURNED, envelope, delivery, error)
             return False
         if isinstance(error, Interrupt):
@@ -90,6 +96,7 @@ class Answers:
             return False
         if isinstance(error, RetryLater) and attempt < binding.retry.attempts:
             self._postpone(delivery, envelope, error.after, attempt)
+            self.log.write(logging.INFO, "postponed", envelope, attempt, f"{binding.name} asks for it in {error.after:g} s")
             self.settled(Outcome.POSTPONED, envelope, delivery)
             return False
         if not binding.retry.retries(error):
@@ -99,15 +106,12 @@ class Answers:
             self.park(delivery, envelope, f"attempts used up: {attempt}", error, attempt)
             return True
         delay = binding.retry.delay(attempt)
-        log.warning(
-            "%s failed on %s %s, attempt %d of %d, again in %.3g s: %s: %s",
-            binding.name,
-            envelope.type,
-            envelope.id,
+        self.log.write(
+            logging.WARNING,
+            "retried",
+            envelope,
             attempt,
-            binding.retry.attempts,
-            delay,
-            type(error).__name__,
+            f"{binding.name} failed, again in {delay:.3g} s, at most {binding.retry.attempts} attempts",
             error,
         )
         self._postpone(delivery, envelope, delay, attempt)
@@ -134,7 +138,9 @@ class Answers:
         try:
             self._engine.publish(self._topic, codec.encode(copy), delay=wait, timeout=self._bus.publish_timeout)
         except Exception as error:
-            log.warning("%r could not be deferred by a copy (%s); requeued for %.3g s", envelope, error, wait)
+            log.warning(
+                "%s could not be deferred by a copy (%s); requeued for %.3g s", one_line(repr(envelope)), error, wait
+            )
             delivery.requeue(wait)
         else:
             delivery.finish()
@@ -157,7 +163,7 @@ class Answers:
                 timeout=self._bus.publish_timeout,
             )
         except Exception as failure:
-            log.error("%r could not be parked (%s); put back on %s/%s", envelope, failure, self._topic, self._channel)
+            self.log.write(logging.ERROR, "returned", envelope, attempts, "could not be parked, put back", failure)
             delivery.requeue(AFTER_FAILED_PARKING)
             self.settled(Outcome.RETURNED, envelope, delivery, failure)
             return
@@ -165,16 +171,7 @@ class Answers:
         if inbox is not None and envelope is not None:
             inbox.parked(self._source.make_context(envelope, delivery, attempts))
         delivery.finish()
-        log.error(
-            "parked %s %s of %s/%s after %d attempts: %s%s",
-            envelope.type if envelope else "bytes",
-            envelope.id if envelope else "without id",
-            self._topic,
-            self._channel,
-            attempts,
-            reason,
-            f": {type(error).__name__}: {error}" if error else "",
-        )
+        self.log.write(logging.ERROR, "parked", envelope, attempts, reason, error)
         self.settled(Outcome.PARKED, envelope, delivery, error)
 
     def settled(

@@ -110,8 +110,11 @@ class Bus:
 
             self._enforcer = Enforcer(self.settings.contracts_from, is_strict=self.settings.contracts == "enforce")
         self.check_event = None if self._enforcer is None else self._enforcer.check_event
+        for each in self.middleware:
+            each.bind(self)
         self.outgoing = Outgoing(self.engine, CODECS[name](), self.source, self.middleware, check=self.check_event)
         self._hub = get_hub()
+        self.is_stopping = False
         self._is_closed = False
         self._stopped = gevent.event.Event()
 
@@ -240,9 +243,10 @@ class Bus:
 
         Closes the engine and the bus. Idempotent; waits for a stop that is under way.
         """
-        if self._is_closed:
+        if self.is_stopping:
             self._stopped.wait()
             return DrainReport(0, 0, 0, 0.0)
+        self.is_stopping = True
         began = time.monotonic()
         deadline = began + (self.settings.grace if grace is None else grace)
         dispatchers = self.dispatchers
@@ -250,8 +254,10 @@ class Bus:
         try:
             for attachment in reversed(self.attachments):
                 attachment.stop_intake()
-            stops = [gevent.spawn(each.stop_intake, self.publish_timeout) for each in dispatchers]
+            for each in dispatchers:
+                each.hold()  # at once, while the engine still has to be told
             handled = sum(each.handled for each in dispatchers)
+            stops = [gevent.spawn(each.stop_intake, self.publish_timeout) for each in dispatchers]
             gevent.joinall(stops)
             returned = sum(each.value or 0 for each in stops)
             self._wait_for_handlers(deadline)

@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from contextvars import Context as ContextVars
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from gevent import getcurrent
@@ -50,12 +51,16 @@ class Dispatcher:
         self.running: dict[Any, _Run] = {}
         self.subscription: Subscription | None = None
         self.is_stopping = False
+        self._held_back: list[Delivery] = []
         self._answering = 0
+        self._is_verbose = False
         self._handled = 0
         self._engine = bus.engine
         self._limits = Limits(max_bytes=bus.engine.max_message_bytes)
         self._variables = context
         self._answers = Answers(self, topic, bus.middleware)
+        watches = [each.watch(service.name, topic, self.channel) for each in bus.middleware if each.wants("watch")]
+        self._watchers = [watch for watch in watches if watch is not None]
         bindings = [binding for binding in service.bindings if binding.topic == topic]
         clock = bus.engine.clock
         self._routes = {
@@ -180,6 +185,8 @@ class Dispatcher:
         me = getcurrent()
         self.running[me] = (jobs, route, 0.0)
         route.running += 1
+        watchers = self._watchers
+        began = monotonic() if watchers else 0.0
         try:
             try:
                 self._variables.copy().run(route.call, jobs)
@@ -193,8 +200,16 @@ class Dispatcher:
             for job in jobs:
                 job.delivery.finish()
             self._handled += len(jobs)
+            if watchers:
+                ended = monotonic()
+                for watch in watchers:
+                    for job in jobs:
+                        watch(job.envelope, began, ended)
             if self.valve.backoff.failures:
                 self.valve.succeeded()
+            if self._is_verbose:
+                for job in jobs:
+                    self._answers.log.write(logging.DEBUG, "handled", job.envelope, job.attempt)
             if self._answers.observers:
                 for job in jobs:
                     self._answers.settled(Outcome.HANDLED, job.envelope, job.delivery)
@@ -238,6 +253,7 @@ class Dispatcher:
                 self.running[greenlet] = (jobs, route, now)
             elif now - since > route.binding.timeout:
                 greenlet.throw(Interrupt())
+        self._is_verbose = self._answers.log.is_verbose  # asked here, and not for each event
         subscription = self.subscription
         if subscription is None:
             return
@@ -260,24 +276,28 @@ class Dispatcher:
             return False
         return not self.workers.queue or not self.valve.is_flowing
 
-    def stop_intake(self, timeout: float) -> int:
-        """Take nothing more and give back what no handler has begun; return how many."""
+    def hold(self) -> None:
+        """Begin nothing more: what waits is taken from the workers, and kept for `stop_intake` to give back."""
         self.is_stopping = True
         self.valve.close()
-        # taken before the engine is told, which waits for the network: no worker may begin one of them meanwhile. Given back
-        # after it: earlier, they would come here again
-        returned: list[Delivery] = list(self.workers.queue)
+        waiting = self._held_back
+        waiting.extend(self.workers.queue)
         self.workers.queue.clear()
         for route in self._routes.values():
-            returned.extend(job.delivery for job in route.waiting)
+            waiting.extend(job.delivery for job in route.waiting)
             route.waiting.clear()
             if route.batcher is not None:
-                returned.extend(job.delivery for job in route.batcher.cancel())
+                waiting.extend(job.delivery for job in route.batcher.cancel())
+
+    def stop_intake(self, timeout: float) -> int:
+        """Take nothing more and give back what no handler has begun; return how many."""
+        self.hold()
         try:
             if self.subscription is not None:
                 self.subscription.stop(timeout=timeout)
         finally:
-            for delivery in returned:
+            returned, self._held_back = self._held_back, []
+            for delivery in returned:  # given back after the engine was told: before it they would come here again
                 delivery.requeue()
         return len(returned)
 

@@ -1,17 +1,24 @@
 """Middleware: hooks around publish and handle, for tracing, metrics and the like.
 
-Each middleware wraps the next: call `proceed` once, and do your part before and after. A middleware that overrides none of
-the hooks of a side costs nothing there. Order is that of the list given to the bus: the first is the outermost.
+Two kinds of hooks. `publish` and `handle` wrap: call `proceed` once, and do your part before and after; the first middleware
+of the list given to the bus is the outermost. `sent`, `watch` and `settled` look on, and cost less. A hook that is not
+overridden costs nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eventbus.context import Context
 from eventbus.envelope import Envelope
+
+if TYPE_CHECKING:
+    from eventbus.bus import Bus
+
+RunObserver = Callable[[Envelope, float, float], None]
+"""Called after a handler returned, with the envelope and the monotonic instants of its begin and end. Must not raise."""
 
 
 class Outcome(Enum):
@@ -38,6 +45,14 @@ class Outcome(Enum):
 class Middleware:
     """Base with hooks that do nothing; override what you need. Must be safe to call from many greenlets."""
 
+    def bind(self, bus: Bus) -> None:
+        """Called once when the bus is made that this middleware is given to, before any other hook."""
+
+    def wants(self, hook: str) -> bool:
+        """Whether `hook` is to be called; asked when the bus is made, and when a service is started. True for all that are
+        overridden; say False for what has nothing to do in this process."""
+        return getattr(type(self), hook) is not getattr(Middleware, hook)
+
     def publish(self, topic: str, envelope: Envelope, proceed: Callable[[str, Envelope], None]) -> None:
         """Around a publish; `proceed(topic, envelope)` returns when the engine has confirmed it, and may raise."""
         proceed(topic, envelope)
@@ -46,14 +61,17 @@ class Middleware:
         """An event is added to an outbox, inside the caller's transaction; it is published after the commit, in another
         greenlet, where `publish` is called. The place to note the caller's trace in the envelope. May run in a thread."""
 
+    def sent(self, source: str, topic: str, count: int, seconds: float, error: Exception | None) -> None:
+        """After the engine confirmed `count` events of a topic together, or did not: `error` is then what the publisher
+        gets. Must not raise."""
+
     def handle(self, event: Any, context: Context, proceed: Callable[[Any, Context], Any]) -> Any:
         """Around a handler; `event` is a list of events for a batch handler, `context` that of its first event."""
         return proceed(event, context)
 
+    def watch(self, service: str, topic: str, channel: str) -> RunObserver | None:
+        """Called when a subscription starts; return what is to be called after each successful run of its handlers."""
+        return None
+
     def settled(self, outcome: Outcome, context: Context, error: BaseException | None) -> None:
         """After a delivery got its answer; must not raise."""
-
-
-def overrides(middleware: Middleware, hook: str) -> bool:
-    """Whether `middleware` has a hook of its own."""
-    return getattr(type(middleware), hook) is not getattr(Middleware, hook)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from datetime import datetime
+from time import monotonic
 
 import gevent
 
@@ -16,7 +17,7 @@ from eventbus.envelope import Envelope
 from eventbus.errors import EncodeError, MessageTooLargeError
 from eventbus.event import Event, event_id, event_info
 from eventbus.identity import InstantWriter
-from eventbus.middleware import Middleware, overrides
+from eventbus.middleware import Middleware
 
 Send = Callable[[str, Envelope], None]
 
@@ -43,8 +44,9 @@ class Outgoing:
         self._write = InstantWriter().write
         self._time = engine.clock.time
         self._max_bytes = engine.max_message_bytes - RESERVE
-        self._enqueued = [each for each in middleware if overrides(each, "enqueue")]
-        layers = [each for each in middleware if overrides(each, "publish")]
+        self._watchers = [each.sent for each in middleware if each.wants("sent")]
+        self._enqueued = [each for each in middleware if each.wants("enqueue")]
+        layers = [each for each in middleware if each.wants("publish")]
         self._through: Send | None = _wrap(layers, self._send_now) if layers else None
 
     def envelope(self, event: Event, *, subject: str | None = None, expires_in: float | None = None) -> Envelope:
@@ -105,7 +107,7 @@ class Outgoing:
     def send(self, topic: str, envelope: Envelope, delay: float, timeout: float) -> None:
         """Publish one envelope, through middleware where there is some, and return when it is confirmed."""
         if self._through is None:
-            self._engine.publish(topic, self.encode(envelope), delay=delay, timeout=timeout)
+            self._put(envelope.source, topic, self.encode(envelope), delay, timeout)
             return
         token = _options.set((delay, timeout))
         try:
@@ -116,14 +118,15 @@ class Outgoing:
     def send_all(self, envelopes: Sequence[tuple[str, Envelope]], timeout: float) -> None:
         """Publish many envelopes, batched by topic; all are encoded before the first is sent."""
         if self._through is not None:
-            for topic, envelope in envelopes:
-                self.send(topic, envelope, 0.0, timeout)
+            for _, envelope in envelopes:
+                self.encode(envelope)  # raises before the first is sent; middleware may still add a little
+            self._send_together(envelopes, timeout)
             return
         by_topic: dict[str, list[bytes]] = {}
         for topic, envelope in envelopes:
             by_topic.setdefault(topic, []).append(self.encode(envelope))
         for topic, bodies in by_topic.items():
-            self._engine.publish_many(topic, bodies, timeout=timeout)
+            self._put_many(envelopes[0][1].source, topic, bodies, timeout)
 
     def enqueue(self, topic: str, envelope: Envelope) -> bytes:
         """Return the bytes to keep for a later `forward`, after middleware has had its look."""
@@ -138,25 +141,56 @@ class Outgoing:
             Rejected, NotSent, OutcomeUnknown: the first that went wrong.
         """
         if self._through is None:
-            self._engine.publish_many(topic, bodies, timeout=timeout)
-            return
-        # each passes middleware alone, yet all are on their way together, for the engine to batch
-        sends = [gevent.spawn(self._forward_one, topic, body, timeout) for body in bodies]
+            self._put_many(self._source, topic, bodies, timeout)
+        else:
+            self._send_together([(topic, decode(body)) for body in bodies], timeout)
+
+    def _send_together(self, envelopes: Sequence[tuple[str, Envelope]], timeout: float) -> None:
+        """Send each through middleware alone, yet all on their way together, for the engine to batch."""
+        sends = [gevent.spawn(copy_context().run, self._try_send, topic, envelope, timeout) for topic, envelope in envelopes]
         gevent.joinall(sends)
         for send in sends:
             if send.value is not None:
                 raise send.value
 
-    def _forward_one(self, topic: str, body: bytes, timeout: float) -> BaseException | None:
+    def _try_send(self, topic: str, envelope: Envelope, timeout: float) -> Exception | None:
         try:
-            self.send(topic, decode(body), 0.0, timeout)
+            self.send(topic, envelope, 0.0, timeout)
         except Exception as error:
             return error
         return None
 
     def _send_now(self, topic: str, envelope: Envelope) -> None:
         delay, timeout = _options.get()
-        self._engine.publish(topic, self.encode(envelope), delay=delay, timeout=timeout)
+        self._put(envelope.source, topic, self.encode(envelope), delay, timeout)
+
+    # -- the engine, watched ----------------------------------------------------------------------------------------
+
+    def _put(self, source: str, topic: str, body: bytes, delay: float, timeout: float) -> None:
+        if not self._watchers:
+            self._engine.publish(topic, body, delay=delay, timeout=timeout)
+            return
+        began = monotonic()
+        try:
+            self._engine.publish(topic, body, delay=delay, timeout=timeout)
+        except Exception as error:
+            self._tell(source, topic, 1, began, error)
+            raise
+        for sent in self._watchers:
+            sent(source, topic, 1, monotonic() - began, None)
+
+    def _put_many(self, source: str, topic: str, bodies: Sequence[bytes], timeout: float) -> None:
+        began = monotonic()
+        try:
+            self._engine.publish_many(topic, bodies, timeout=timeout)
+        except Exception as error:
+            self._tell(source, topic, len(bodies), began, error)
+            raise
+        self._tell(source, topic, len(bodies), began, None)
+
+    def _tell(self, source: str, topic: str, count: int, began: float, error: Exception | None) -> None:
+        for sent in self._watchers:
+            sent(source, topic, count, monotonic() - began, error)
 
 
 def _wrap(layers: Sequence[Middleware], innermost: Send) -> Send:

@@ -26,6 +26,9 @@ try:
 except ImportError:  # the extra is not installed
     ormsgpack = None  # type: ignore[assignment]
 
+LIBRARY = "msgpack" if ormsgpack is None else "ormsgpack"
+"""What packs and unpacks here."""
+
 # fixmap, fixarray, array 16/32, map 16/32: https://github.com/msgpack/msgpack/blob/master/spec.md
 CONTAINERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])
 LONG_HEADS = bytes([0xDC, 0xDD, 0xDE, 0xDF])

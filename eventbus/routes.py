@@ -11,7 +11,7 @@ from eventbus.batches import Batcher
 from eventbus.calls import inbox_call, plain_call, wrapped_call
 from eventbus.clock import Clock
 from eventbus.jobs import Job
-from eventbus.middleware import Middleware, overrides
+from eventbus.middleware import Middleware
 from eventbus.service import Binding
 
 
@@ -35,7 +35,7 @@ class Route:
         self.binding = binding
         self.validate = binding.event_type.__pydantic_validator__.validate_python
         self.known_fields = len(binding.event_type.model_fields)
-        layers = [each for each in middleware if overrides(each, "handle")]
+        layers = [each for each in middleware if each.wants("handle")]
         if layers:
             self.call = wrapped_call(binding, service, layers)
         else:

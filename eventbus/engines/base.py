@@ -64,6 +64,11 @@ class Subscription(Protocol):
         """Number of deliveries not yet answered."""
         ...
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether deliveries can come: a connection is up, or none is needed."""
+        ...
+
     def set_max_in_flight(self, count: int) -> None:
         """Change how many deliveries may be held; 0 pauses."""
         ...

@@ -86,6 +86,10 @@ class MemorySubscription:
     def in_flight(self) -> int:
         return len(self.held)
 
+    @property
+    def is_connected(self) -> bool:
+        return self._is_open
+
     def set_max_in_flight(self, count: int) -> None:
         grows = count > self.max_in_flight
         self.max_in_flight = count if self._is_open else 0

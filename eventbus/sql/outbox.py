@@ -82,14 +82,14 @@ class Outbox:
         self.poll = poll
         self.batch = batch
         self.keep = keep
-        self._source = source
+        self.source = source
         self._bus: Bus | None = None
         self._outgoing: Outgoing | None = None
         self._relay: Relay | None = None
         self._settling: Settling | None = None
 
     def __repr__(self) -> str:
-        return f"<Outbox of {self._source or 'the bus'} in {self.database!r}>"
+        return f"<Outbox of {self.source or 'the bus'} in {self.database!r}>"
 
     # -- adding -----------------------------------------------------------------------------------------------------
 
@@ -189,7 +189,7 @@ class Outbox:
         """Begin to publish what is there, also from before a crash."""
         if self._relay is not None:
             raise BusStateError("this outbox is attached to a bus already; make another Outbox on the same database")
-        source = self._source or bus.source
+        source = self.source or bus.source
         self._bus = bus
         self._outgoing = Outgoing(bus.engine, CODECS[bus.settings.codec](), source, bus.middleware, check=bus.check_event)
         self._settling = Settling(self, bus, source)

@@ -147,11 +147,15 @@ class NsqSubscription:
     @property
     def connections(self) -> list[ConsumerConnection]:
         """The connections that are up."""
-        return [link.connection for link in self._links.values() if link.connection is not None and link.is_up]
+        return [link.connection for link in list(self._links.values()) if link.connection is not None and link.is_up]
 
     @property
     def in_flight(self) -> int:
         return sum(connection.in_flight for connection in self.connections)
+
+    @property
+    def is_connected(self) -> bool:
+        return any(link.is_up for link in list(self._links.values()))
 
     @property
     def is_starved(self) -> bool:

@@ -1,0 +1,82 @@
+"""Outcome log: one line for each outcome of a delivery that matters, with fields for machines and no data of the event.
+
+Lines go to the standard library's logger `eventbus.outcome`; `eventbus.observe.logs` writes the fields as JSON. What a
+handler raised is told with its text, without whatever stands in the event: the dead letter keeps it whole.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from eventbus.envelope import Envelope
+from eventbus.texts import one_line, without_data
+
+log = logging.getLogger("eventbus.outcome")
+
+FIELDS = ("service", "topic", "channel", "event_type", "event_id", "correlation_id", "attempt", "outcome", "error_type")
+"""Attributes that a record of this log carries beside its text."""
+
+
+class OutcomeLog:
+    """Writes the lines of one topic and channel."""
+
+    def __init__(self, service: str, topic: str, channel: str) -> None:
+        self._service = service
+        self._topic = topic
+        self._channel = channel
+
+    @property
+    def is_verbose(self) -> bool:
+        """Whether lines at debug level are wanted."""
+        return log.isEnabledFor(logging.DEBUG)
+
+    def write(
+        self,
+        level: int,
+        outcome: str,
+        envelope: Envelope | None,
+        attempt: int,
+        more: str = "",
+        error: BaseException | None = None,
+    ) -> None:
+        """Write one line.
+
+        Args:
+            outcome: what became of the delivery, in a word.
+            more: the rest of the line, which may quote the event.
+            error: told by its type and text.
+        """
+        if not log.isEnabledFor(level):
+            return
+        what, told = "bytes", more
+        if error is not None:
+            told = f"{more}: {type(error).__name__}: {error}" if more else f"{type(error).__name__}: {error}"
+        if envelope is not None:
+            what = one_line(f"{envelope.type} {envelope.id}", most=200)
+            if level > logging.DEBUG:
+                told = without_data(told, envelope.data)
+        told = one_line(told)
+        fields = {
+            "service": self._service,
+            "topic": self._topic,
+            "channel": self._channel,
+            "event_type": None if envelope is None else envelope.type,
+            "event_id": None if envelope is None else envelope.id,
+            "correlation_id": None if envelope is None else envelope.correlation_id,
+            "attempt": attempt,
+            "outcome": outcome,
+            "error_type": None if error is None else type(error).__name__,
+            # lines that are alike but for the event are counted together where they repeat
+            "alike": (self._topic, self._channel, outcome, type(error).__name__),
+        }
+        log.log(
+            level,
+            "%s: %s on %s/%s, attempt %d%s",
+            outcome,
+            what,
+            self._topic,
+            self._channel,
+            attempt,
+            f": {told}" if told else "",
+            extra=fields,
+        )

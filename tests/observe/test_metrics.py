@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import time
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from eventbus import Bus, Event, Reject, RetryLater, Service
+from eventbus.envelope import Envelope
+from eventbus.errors import NotSent
+from eventbus.identity import InstantWriter
+from eventbus.observe import Metrics
+from eventbus.observe.cells import BOUNDS, RunCell
+from eventbus.observe.metrics import MOST_LABELS
+from eventbus.sql import Database, Outbox, metadata
+from tests.waiting import eventually
+
+
+class Counted(Event, topic="counted", version=1):
+    number: int
+
+
+def value(metrics: Metrics, name: str, *labels: str) -> float | None:
+    """The sample with these values of labels, in any order, as Prometheus' own parser reads it."""
+    for family in text_string_to_metric_families(metrics.render().decode()):
+        for sample in family.samples:
+            if sample.name == name and sorted(sample.labels.values()) == sorted(labels):
+                return sample.value
+    return None
+
+
+def test_every_outcome_is_counted_by_service_topic_and_channel() -> None:
+    metrics = Metrics()
+    service = Service("reader")
+    seen: list[int] = []
+    where = ("reader", "counted", "reader")
+
+    @service.on(Counted)
+    def handle(event: Counted) -> None:
+        seen.append(event.number)
+        if event.number == 1:
+            raise Reject("no")
+        if event.number == 2 and seen.count(2) == 1:
+            raise RetryLater(after=0.0)
+
+    with Bus("memory://", source="writer", middleware=[metrics]) as bus:
+        bus.start(service)
+        assert value(metrics, "eventbus_connected", *where) == 1
+        assert value(metrics, "eventbus_backing_off", *where) == 0
+        bus.publish_all([Counted(number=number) for number in range(10)])
+        bus.publish(Counted(number=10))
+        eventually(lambda: len(seen) == 12)
+        eventually(lambda: value(metrics, "eventbus_in_flight", "reader", "counted", "reader") == 0)
+    assert value(metrics, "eventbus_published_total", "writer", "counted") == 11
+    assert value(metrics, "eventbus_confirmed_total", "writer", "counted") == 11
+    assert value(metrics, "eventbus_deliveries_total", *where, "handled") == 10
+    assert value(metrics, "eventbus_deliveries_total", *where, "parked") == 1
+    assert value(metrics, "eventbus_deliveries_total", *where, "postponed") == 1
+    assert value(metrics, "eventbus_handler_seconds_count", *where) == 10
+    assert value(metrics, "eventbus_delivery_lag_seconds_count", *where) == 10
+
+
+def test_a_publish_that_fails_is_counted_by_its_kind() -> None:
+    metrics = Metrics()
+    with Bus("memory://?max_depth=1&when_full=raise", source="writer", middleware=[metrics]) as bus:
+        bus.publish(Counted(number=1))
+        with pytest.raises(NotSent):
+            bus.publish(Counted(number=2))
+        with pytest.raises(NotSent):
+            bus.publish_all([Counted(number=3), Counted(number=4)])
+    assert value(metrics, "eventbus_published_total", "writer", "counted") == 4
+    assert value(metrics, "eventbus_confirmed_total", "writer", "counted") == 1
+    assert value(metrics, "eventbus_publish_failed_total", "writer", "counted", "NotSent") == 3
+
+
+def test_the_lag_is_that_since_the_publish() -> None:
+    cell = RunCell()
+    write = InstantWriter().write
+    for age in (0.02, 0.02, 7.0, 400.0):
+        cell.observe(Envelope("i", "s", "T", write(time() - age), None), 1.0, 1.003)
+    cell.observe(Envelope("i", "s", "T", "2026-01-31T12:00:00+01:00", None), 1.0, 1.003)  # months ago, another zone
+    cell.observe(Envelope("i", "s", "T", write(time() + 60), None), 1.0, 1.003)  # a clock that is ahead
+    cell.observe(Envelope("i", "s", "T", "yesterday", None), 1.0, 1.003)  # no time at all
+    by_bound = dict(zip((*BOUNDS, None), cell.lag.counts, strict=True))
+    assert by_bound[0.025] == 2
+    assert by_bound[10.0] == 1
+    assert by_bound[None] == 2
+    assert by_bound[0.001] == 1
+    assert cell.seconds.counts[BOUNDS.index(0.005)] == 7
+
+
+def test_label_sets_are_bounded() -> None:
+    metrics = Metrics()
+    for number in range(MOST_LABELS + 50):
+        metrics.sent("writer", f"topic{number}", 1, 0.001, None)
+    assert metrics.render().decode().count("eventbus_confirmed_total{") == MOST_LABELS + 1
+    assert value(metrics, "eventbus_confirmed_total", "other", "other") == 50
+
+
+def test_the_outbox_tells_its_backlog(new_database: Callable[[], Database]) -> None:
+    metrics = Metrics()
+    database = new_database()
+    outbox = Outbox(database, source="shop")
+    with Bus("memory://", middleware=[metrics]) as bus:
+        database.create_tables(metadata)
+        bus.attach(outbox)
+        database.transact(lambda connection: outbox.add(connection, Counted(number=1), delay=60.0))
+        metrics.refresh()
+    assert value(metrics, "eventbus_outbox_rows", "shop", "delayed") == 1
+    assert value(metrics, "eventbus_outbox_age_seconds", "shop") == 0.0
