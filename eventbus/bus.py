@@ -31,6 +31,7 @@ from eventbus.engines import open_engine
 from eventbus.engines.base import Engine
 from eventbus.errors import BusStateError, ConfigurationError
 from eventbus.event import Event, event_topic
+from eventbus.intake import Intake
 from eventbus.middleware import Middleware
 from eventbus.outgoing import Outgoing
 from eventbus.service import Service
@@ -100,6 +101,7 @@ class Bus:
         self.message_timeout: float = preferred.get("message_timeout", self.settings.message_timeout)
         self.max_in_flight: int = preferred.get("max_in_flight", self.settings.max_in_flight)
         self.max_depth = self.settings.max_depth
+        self.intake: Intake | None = None
         self.ticker = Ticker()
         self.dispatchers: list[Dispatcher] = []
         self._services: list[Service] = []
@@ -237,6 +239,17 @@ class Bus:
             if not any(attachment is there for there in self.attachments):
                 self.attachments.append(attachment)
                 attachment.start(self)
+
+    def take_at_most(self, count: int) -> Intake:
+        """Take no more than `count` deliveries; call it before `start`. Return what tells when they are taken."""
+        self.intake = Intake(count)
+        self.max_in_flight = min(self.max_in_flight, count)  # what is taken only to be given back has one attempt less
+        return self.intake
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing goes on here before time passes or something arrives."""
+        return all(each.is_idle() for each in self.dispatchers) and all(each.is_idle() for each in self.attachments)
 
     def stop(self, *, grace: float | None = None) -> DrainReport:
         """Stop: intake ends at once, running handlers get `grace` seconds, the rest goes back to the engine for others.

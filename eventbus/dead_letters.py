@@ -135,6 +135,14 @@ def read_letter(body: bytes, *, topic: str, channel: str, timestamp: float, limi
 
 
 _Held = list[tuple[Delivery, DeadLetter]]
+Where = Callable[[DeadLetter], bool]
+
+
+def _chosen(ids: Collection[str] | None, where: Where | None) -> Where | None:
+    if ids is None:
+        return where
+    wanted = set(ids)
+    return lambda letter: letter.id in wanted and (where is None or where(letter))
 
 
 class DeadLetters:
@@ -147,13 +155,31 @@ class DeadLetters:
         self._engine = engine
         self._timeout = timeout
 
-    def list(self, *, limit: int = 1000) -> list[DeadLetter]:
-        """Return up to `limit` dead letters, oldest first; they stay parked."""
-        with self._hold(limit) as held:
-            return sorted((letter for _, letter in held), key=lambda letter: letter.last)
+    def count(self) -> int:
+        """Return how many dead letters there are."""
+        return self._count()
 
-    def replay(self, ids: Collection[str] | None = None, *, limit: int | None = None) -> int:
+    def list(self, *, limit: int = 1000, where: Where | None = None) -> list[DeadLetter]:
+        """Return up to `limit` dead letters, oldest first, those alone for which `where` is true; they stay parked."""
+        with self._hold(limit if where is None else self._count()) as held:
+            found = [letter for _, letter in held if where is None or where(letter)]
+            return sorted(found, key=lambda letter: letter.last)[:limit]
+
+    def replay(
+        self,
+        ids: Collection[str] | None = None,
+        *,
+        limit: int | None = None,
+        where: Where | None = None,
+        on_each: Callable[[DeadLetter], None] | None = None,
+    ) -> int:
         """Publish dead letters to their channel again, all or those with the given ids; return how many.
+
+        Args:
+            ids: of events; None for all.
+            limit: most of them.
+            where: only those for which it is true.
+            on_each: told of each that is done.
 
         Each is published and confirmed before its dead letter is finished: an interruption at any point loses nothing and
         at worst replays one twice.
@@ -162,25 +188,39 @@ class DeadLetters:
             ReplayError: when one holds bytes that are no envelope; it stays parked, and so does what follows it.
             PublishError: when the engine did not confirm one.
         """
-        return self._each(ids, limit, self._publish_again)
+        return self._each(_chosen(ids, where), limit, self._publish_again, on_each)
 
-    def discard(self, ids: Collection[str] | None = None, *, limit: int | None = None) -> int:
-        """Throw dead letters away for good, all or those with the given ids; return how many."""
-        return self._each(ids, limit, lambda letter: None)
+    def discard(
+        self,
+        ids: Collection[str] | None = None,
+        *,
+        limit: int | None = None,
+        where: Where | None = None,
+        on_each: Callable[[DeadLetter], None] | None = None,
+    ) -> int:
+        """Throw dead letters away for good; arguments as for `replay`. Return how many."""
+        return self._each(_chosen(ids, where), limit, lambda letter: None, on_each)
 
-    def _each(self, ids: Collection[str] | None, limit: int | None, act: Callable[[DeadLetter], None]) -> int:
+    def _each(
+        self,
+        where: Where | None,
+        limit: int | None,
+        act: Callable[[DeadLetter], None],
+        on_each: Callable[[DeadLetter], None] | None,
+    ) -> int:
         done = 0
-        wanted = None if ids is None else set(ids)
-        most = self._count() if limit is None or wanted is not None else limit
+        most = self._count() if limit is None or where is not None else limit
         with self._hold(most) as held:
             for delivery, letter in held:
-                if wanted is not None and letter.id not in wanted:
+                if where is not None and not where(letter):
                     continue
                 if limit is not None and done >= limit:
                     break
                 act(letter)
                 delivery.finish()
                 done += 1
+                if on_each is not None:
+                    on_each(letter)
         return done
 
     def _publish_again(self, letter: DeadLetter) -> None:

@@ -107,6 +107,10 @@ class Dispatcher:
             for delivery in deliveries:
                 delivery.requeue()
             return
+        if self.bus.intake is not None:
+            deliveries = self.bus.intake.admit(deliveries)
+            if self.bus.intake.is_spent and self.subscription is not None:
+                self.subscription.set_max_in_flight(0)
         self.workers.queue.extend(deliveries)
         self.workers.wake()
 

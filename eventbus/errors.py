@@ -9,6 +9,7 @@ Every error is an `EventBusError` and says what was wrong, where, and what to do
         HandlerDefinitionError  a handler that does not fit the event it is bound to
         UnknownEngineError      a bus URL whose scheme no engine serves
         ContractError           a contract that cannot be read, made or kept
+          MisfitError           data that do not fit their contract
       EncodeError               an event that cannot be turned into bytes
         MessageTooLargeError    ... because its bytes pass the limit
       DecodeError               bytes that are no event (the library raises nothing else for bad bytes)
@@ -16,6 +17,7 @@ Every error is an `EventBusError` and says what was wrong, where, and what to do
         Rejected                refused; publishing the same again is refused again
         NotSent                 nothing left this process; safe to publish again
         OutcomeUnknown          sent, but not answered; publish the same event object again
+      BrokerUnreachableError    no broker answers at the addresses given
       BusStateError             publish on a closed bus, a service started twice
       HandlerTimeoutError       a handler ran past its time limit and was interrupted
       HandlerResultError        a handler returned something that is no event
@@ -56,6 +58,14 @@ class UnknownEngineError(ConfigurationError):
 
 class ContractError(ConfigurationError):
     """Raised when a contract cannot be read or made, or when an event or a view does not keep one."""
+
+
+class MisfitError(ContractError):
+    """Raised when the data of an event do not fit its contract; names the field."""
+
+
+class BrokerUnreachableError(EventBusError):
+    """Raised when no broker answers at the addresses of the bus."""
 
 
 class EncodeError(EventBusError):

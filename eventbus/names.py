@@ -54,3 +54,8 @@ def dead_letter_topic(topic: str, channel: str) -> str:
             f"the limit is {MAX_LENGTH}: shorten the topic or the service's name"
         )
     return name
+
+
+def is_dead_letter_topic(name: str) -> bool:
+    """Whether a topic holds dead letters."""
+    return name.endswith(".dead")

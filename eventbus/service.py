@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from eventbus.attachments import Attachment, InboxLike
@@ -151,8 +151,12 @@ class Service:
         """Let an outbox, a server or the like start and stop with this service."""
         self._attachments.extend(attachments)
 
-    def replica(self, instance: str | None = None) -> Service:
-        """Return another worker of this service: same name, channel and handlers, and a name of its own for people."""
+    def replica(self, instance: str | None = None, *, concurrency: int | None = None) -> Service:
+        """Return another worker of this service: same name, channel and handlers, and a name of its own for people.
+
+        Args:
+            concurrency: most runs of each handler at a time, instead of what was bound.
+        """
         twin = Service(
             self.name,
             unhandled=self.unhandled,
@@ -162,6 +166,8 @@ class Service:
             instance=instance or self.instance,
         )
         twin._bindings = dict(self._bindings)
+        if concurrency is not None:
+            twin._bindings = {key: replace(each, concurrency=concurrency) for key, each in self._bindings.items()}
         twin._attachments = list(self._attachments)
         return twin
 

@@ -1,29 +1,89 @@
-"""The commands and where each is found. A distribution adds its own as entry points of the group `eventbus.commands`."""
+"""The commands and where each is found: a module for each, imported when it is asked for.
+
+A distribution adds commands of its own as entry points of the group `eventbus.commands`.
+"""
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
-import eventbus
-from eventbus.cli import contracts
+COMMANDS = {
+    "run": "run:app",
+    "publish": "publish:app",
+    "tail": "tail:app",
+    "topics": "topics:app",
+    "top": "top:app",
+    "declare": "declare:app",
+    "pause": "flow:pause_app",
+    "resume": "flow:resume_app",
+    "empty": "flow:empty_app",
+    "dead": "dead:app",
+    "describe": "describe:app",
+    "doctor": "doctor:app",
+    "contracts": "contracts:app",
+    "version": "version:app",
+}
+"""Name to module of this package and its Typer application, in the order of the help."""
 
-app = typer.Typer(name="eventbus", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+_NEEDS = {"jinja2": "contracts", "rstr": "contracts", "jsonschema": "contracts", "sqlalchemy": "sql"}
+"""Modules that a command may miss, and the extra that brings each."""
+
+
+class Commands(TyperGroup):
+    """Finds a command when its name is used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return all names, ours first."""
+        return [*COMMANDS, *(name for name in _added() if name not in COMMANDS)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import a command; None where there is none of that name."""
+        try:
+            if cmd_name in COMMANDS:
+                module, _, attribute = COMMANDS[cmd_name].partition(":")
+                found: typer.Typer = getattr(import_module(f"eventbus.cli.{module}"), attribute)
+            elif cmd_name in _added():
+                found = typer.Typer(add_completion=False)
+                found.command()(_added()[cmd_name].load())
+            else:
+                return None
+        except ModuleNotFoundError as error:
+            found = _missing(cmd_name, error)
+        command = get_command(found)
+        command.name = cmd_name
+        return command
+
+
+def _added() -> dict[str, EntryPoint]:
+    return {point.name: point for point in sorted(entry_points(group="eventbus.commands"), key=lambda each: each.name)}
+
+
+def _missing(name: str, error: ModuleNotFoundError) -> typer.Typer:
+    """Return a command that says what to install: the help must not fail because one command cannot be had."""
+    extra = _NEEDS.get((error.name or "").split(".")[0])
+    reason = f"needs its extra: pip install 'eventbus[{extra}]'" if extra else f"cannot be had: {error}"
+    stub = typer.Typer(add_completion=False)
+
+    @stub.command(help=f"({reason})", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+    def refuse() -> None:
+        typer.echo(f"eventbus {name} {reason}", err=True)
+        raise typer.Exit(2)
+
+    return stub
+
+
+app = typer.Typer(name="eventbus", cls=Commands, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 
 
 @app.callback()
 def root() -> None:
-    """Domain events for Python services, on gevent and NSQ."""
+    """Domain events for Python services, on gevent and NSQ.
 
-
-@app.command()
-def version() -> None:
-    """Print the version. Example: eventbus version"""
-    typer.echo(eventbus.__version__)
-
-
-app.add_typer(contracts.app, name="contracts")
-
-for point in sorted(entry_points(group="eventbus.commands"), key=lambda each: each.name):
-    app.command(name=point.name)(point.load())
+    Exit codes: 0 well, 1 failed, 2 wrong use or settings, 3 no broker, 4 something does not fit its contract.
+    """

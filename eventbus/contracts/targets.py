@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import sys
 import tomllib
+import traceback
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 from eventbus.errors import ConfigurationError
 from eventbus.event import Event
 from eventbus.service import Service
+
+_OWN = Path(__file__).parent.parent
 
 
 def owned_events(module_names: Iterable[str]) -> list[tuple[type[Event], str]]:
@@ -43,29 +47,60 @@ def owned_events(module_names: Iterable[str]) -> list[tuple[type[Event], str]]:
     return found
 
 
-def services_of(targets: Iterable[str]) -> list[Service]:
+def services_of(targets: Iterable[str], *, is_factory: bool = False) -> list[Service]:
     """Return the services that `module:attribute` names; a list or tuple of services counts as all of them.
+
+    Args:
+        is_factory: the attribute is a function without parameters that returns services.
 
     Raises:
         ConfigurationError: says what is wrong with which target.
     """
     found: list[Service] = []
     for target in targets:
-        module_name, _, attribute = target.partition(":")
-        if not attribute:
-            raise ConfigurationError(f"{target}: write module:attribute, as services.fulfillment:service")
-        module = _import(module_name)
-        try:
-            value: Any = module
-            for part in attribute.split("."):
-                value = getattr(value, part)
-        except AttributeError as error:
-            raise ConfigurationError(f"{target}: {module_name} has no {attribute!r} ({error})") from None
+        value = attribute_of(target, "services.fulfillment:service")
+        if is_factory:
+            value = _call(target, value)
         several = value if isinstance(value, list | tuple) else [value]
         if not several or not all(isinstance(each, Service) for each in several):
-            raise ConfigurationError(f"{target}: is {type(value).__name__} and no eventbus.Service, nor a list of them")
+            hint = "; it can be called: add --factory" if callable(value) and not isinstance(value, type) else ""
+            raise ConfigurationError(
+                f"{target}: is {type(value).__name__} and no eventbus.Service, nor a list of them{hint}"
+            )
         found += several
     return found
+
+
+def attribute_of(target: str, example: str) -> Any:
+    """Return what `module:attribute` names.
+
+    Raises:
+        ConfigurationError: says what is wrong.
+    """
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        raise ConfigurationError(f"{target}: write module:attribute, as {example}")
+    value: Any = _import(module_name)
+    for part in attribute.split("."):
+        try:
+            value = getattr(value, part)
+        except AttributeError as error:
+            names = [name for name in vars(value) if not name.startswith("_")] if isinstance(value, ModuleType) else []
+            close = get_close_matches(part, names, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ConfigurationError(f"{target}: {module_name} has no {attribute!r} ({error}){hint}") from None
+        except Exception as error:
+            raise ConfigurationError(f"{target}: cannot be made: {_reason(error)}") from error
+    return value
+
+
+def _call(target: str, value: Any) -> Any:
+    if not callable(value):
+        raise ConfigurationError(f"{target}: is {type(value).__name__} and cannot be called; leave --factory away")
+    try:
+        return value()
+    except Exception as error:
+        raise ConfigurationError(f"{target}: fails when it is called: {_reason(error)}") from error
 
 
 def configured(given: list[str] | None, key: str) -> list[str]:
@@ -87,16 +122,46 @@ def configured(given: list[str] | None, key: str) -> list[str]:
     return value
 
 
+def import_from(folder: Path | None = None) -> None:
+    """Look for modules in `folder`, the current one unless given: an installed command does not.
+
+    Raises:
+        ConfigurationError: there is no such folder.
+    """
+    place = (folder or Path.cwd()).resolve()
+    if not place.is_dir():
+        raise ConfigurationError(f"{folder}: no such folder to import from")
+    if str(place) not in sys.path:
+        sys.path.insert(0, str(place))
+
+
 def _import(name: str) -> ModuleType:
-    folder = str(Path.cwd())
-    if folder not in sys.path:  # an installed command does not look where it was started
-        sys.path.insert(0, folder)
+    if not any(map(str.isidentifier, name.split("."))):
+        raise ConfigurationError(f"{name}: is no name of a module; write it with dots, as services.fulfillment")
+    import_from()
     try:
         return importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigurationError(f"{name}: cannot be imported: {error}") from error
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if name == missing or name.startswith(f"{missing}."):
+            raise ConfigurationError(f"{name}: no such module here ({missing} is not found); see --app-dir") from error
+        raise ConfigurationError(f"{name}: cannot be imported: {_reason(error)}") from error
     except Exception as error:
-        raise ConfigurationError(f"{name}: fails when it is imported: {type(error).__name__}: {error}") from error
+        raise ConfigurationError(f"{name}: fails when it is imported: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong and where in the user's code: the last of its lines that is not of a library."""
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if _is_of_user(each.filename)]
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f" ({error.filename}, line {error.lineno})"
+        return f"SyntaxError: {error.msg}{place}"
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def _is_of_user(filename: str) -> bool:
+    return not filename.startswith("<") and "site-packages" not in filename and str(_OWN) not in filename
 
 
 def _owner(module_name: str) -> str:

@@ -94,6 +94,9 @@ class ChannelStats:
         deferred: waiting for their time.
         subscribers: open subscriptions.
         is_paused: whether delivery is paused.
+        messages: all that ever came, since the channel or its broker began.
+        requeued: given back by subscribers, ever.
+        timed_out: taken back because nobody answered in time, ever.
     """
 
     depth: int
@@ -101,15 +104,19 @@ class ChannelStats:
     deferred: int
     subscribers: int
     is_paused: bool
+    messages: int = 0
+    requeued: int = 0
+    timed_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TopicStats:
-    """Counts of one topic: messages that no channel has taken yet, and its channels by name."""
+    """Counts of one topic: messages that no channel has taken yet, its channels by name, and all that was ever published."""
 
     depth: int
     channels: dict[str, ChannelStats]
     is_paused: bool
+    messages: int = 0
 
 
 class Engine(Protocol):
@@ -149,6 +156,14 @@ class Engine(Protocol):
         self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float
     ) -> Subscription:
         """Join the channel. Deliveries go to `receiver`. May block."""
+        ...
+
+    def ping(self, *, timeout: float) -> None:
+        """Return if a broker answers within `timeout` seconds.
+
+        Raises:
+            BrokerUnreachableError: none does; says which were tried.
+        """
         ...
 
     def stats(self) -> dict[str, TopicStats]:

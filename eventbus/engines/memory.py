@@ -45,7 +45,7 @@ class MemoryOptions(BaseModel):
 
 
 class _Topic:
-    __slots__ = ("backlog", "channels", "is_paused", "listed", "name", "waiters")
+    __slots__ = ("backlog", "channels", "is_paused", "listed", "messages", "name", "waiters")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -53,6 +53,7 @@ class _Topic:
         self.listed: tuple[Channel, ...] = ()
         self.backlog: deque[tuple[bytes, float, float]] = deque()  # body, accepted, due
         self.is_paused = False
+        self.messages = 0
         self.waiters: list[gevent.event.Event] = []
 
 
@@ -103,6 +104,7 @@ class MemoryEngine:
 
     def _put(self, topic: _Topic, body: bytes, delay: float) -> None:
         now = self._monotonic()
+        topic.messages += 1
         if topic.is_paused or not topic.listed:
             topic.backlog.append((body, now, now + delay))
             return
@@ -185,12 +187,16 @@ class MemoryEngine:
 
         return joined.subscribe(receiver, leave, max_in_flight=max_in_flight, message_timeout=message_timeout)
 
+    def ping(self, *, timeout: float) -> None:
+        pass  # it lives in this process
+
     def stats(self) -> dict[str, TopicStats]:
         return {
             name: TopicStats(
                 depth=len(topic.backlog),
                 channels={channel.name: channel.stats() for channel in topic.listed},
                 is_paused=topic.is_paused,
+                messages=topic.messages,
             )
             for name, topic in self._topics.items()
         }

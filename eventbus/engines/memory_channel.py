@@ -51,6 +51,7 @@ class MemoryDelivery:
         if holder is not None:
             self.holder = None
             del holder.held[self.id]
+            self._channel.requeued += 1
             self._channel.put_back(self, delay)
 
     def touch(self) -> None:
@@ -122,6 +123,7 @@ class MemorySubscription:
             if delivery.deadline > now:
                 self._arm(delivery.deadline - now)
                 return
+            self._channel.timed_out += 1
             delivery.requeue()
 
     def stop(self, *, timeout: float) -> None:
@@ -149,6 +151,7 @@ class Channel:
         self.on_room = on_room
         self.is_ephemeral = is_ephemeral(name)
         self.is_paused = False
+        self.messages = self.requeued = self.timed_out = 0
         self.ready: deque[MemoryDelivery] = deque()
         self.subscriptions: deque[MemorySubscription] = deque()  # the front one's turn is next
         self._deferred: list[tuple[float, int, MemoryDelivery]] = []
@@ -163,6 +166,7 @@ class Channel:
 
     def put(self, delivery: MemoryDelivery, due: float) -> None:
         """Take a new message; `due` is the monotonic instant before which it waits, 0 for none."""
+        self.messages += 1
         if due:
             self._defer(delivery, due)
             return
@@ -256,6 +260,9 @@ class Channel:
             deferred=len(self._deferred),
             subscribers=len(self.subscriptions),
             is_paused=self.is_paused,
+            messages=self.messages,
+            requeued=self.requeued,
+            timed_out=self.timed_out,
         )
 
     def empty(self) -> None:

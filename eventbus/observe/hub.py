@@ -45,7 +45,7 @@ class HubWatch:
         self._last = monotonic()
         self._timer: Any = None
         self._monitor: Any = None
-        self._before: tuple[float, bool, bool] | None = None
+        self._before: tuple[float, bool] | None = None
         self._suspect: tuple[str, str, str] = ("", "", "")
         self.reason = ""
         """What blocks at the moment, for people; empty where nothing does."""
@@ -53,10 +53,12 @@ class HubWatch:
     def start(self) -> None:
         """Begin to watch."""
         config: Any = gevent.config
-        self._before = (config.max_blocking_time, config.print_blocking_reports, config.monitor_thread)
-        config.max_blocking_time, config.print_blocking_reports, config.monitor_thread = self._limit, False, True
+        self._before = (config.max_blocking_time, config.print_blocking_reports)
+        config.max_blocking_time, config.print_blocking_reports = self._limit, False
         gevent.events.subscribers.append(self._on_event)
-        self._monitor = self._hub.start_periodic_monitoring_thread()  # None unless the configuration asks for it
+        monitors_all, config.monitor_thread = config.monitor_thread, True  # this hub, and not those of other threads
+        self._monitor = self._hub.start_periodic_monitoring_thread()
+        config.monitor_thread = monitors_all
         self._last = monotonic()
         self._timer = self._hub.loop.timer(_PULSE, repeat=_PULSE)
         self._timer.start(self._pulse)
@@ -71,7 +73,7 @@ class HubWatch:
         gevent.events.subscribers.remove(self._on_event)
         config: Any = gevent.config
         if self._before is not None:
-            config.max_blocking_time, config.print_blocking_reports, config.monitor_thread = self._before
+            config.max_blocking_time, config.print_blocking_reports = self._before
         self._monitor.kill()
         self._hub.periodic_monitoring_thread = None
 

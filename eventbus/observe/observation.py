@@ -61,12 +61,12 @@ class Observation:
             ConfigurationError: the address cannot be had.
         """
         self._watch = HubWatch(bus, self.metrics, limit=self._blocking_limit)
+        self._watch.start()
         self._health = Health(bus, self._watch)
         if where is not None:
             self._server = HealthServer(HealthApp(self._health, self.metrics), where)
             if self._server.port:
                 log.info("health pages and metrics on %s", where.rpartition(":")[0] + f":{self._server.port}")
-        self._watch.start()
         self._refresher = gevent.spawn(self._refresh)
 
     def started(self) -> None:

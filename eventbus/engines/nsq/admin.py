@@ -150,10 +150,14 @@ def join_stats(answers: Sequence[Any]) -> dict[str, TopicStats]:
                     deferred=there.deferred + channel["deferred_count"],
                     subscribers=there.subscribers + channel["client_count"],
                     is_paused=there.is_paused or channel["paused"],
+                    messages=there.messages + channel["message_count"],
+                    requeued=there.requeued + channel["requeue_count"],
+                    timed_out=there.timed_out + channel["timeout_count"],
                 )
             joined[topic["topic_name"]] = TopicStats(
                 depth=topic["depth"] + (before.depth if before else 0),
                 channels=channels,
                 is_paused=topic["paused"] or (before.is_paused if before else False),
+                messages=topic["message_count"] + (before.messages if before else 0),
             )
     return joined

@@ -20,11 +20,12 @@ from eventbus.engines.nsq.addresses import Address, parse_addresses
 from eventbus.engines.nsq.admin import Admin
 from eventbus.engines.nsq.consumer import NsqSubscription
 from eventbus.engines.nsq.discovery import Lookup, Node
+from eventbus.engines.nsq.handshake import describe, open_session
 from eventbus.engines.nsq.options import NsqOptions
 from eventbus.engines.nsq.publisher import Publisher
 from eventbus.engines.nsq.quiet import QuietTimer
 from eventbus.engines.url import read_options
-from eventbus.errors import BusStateError, ConfigurationError, Rejected
+from eventbus.errors import BrokerUnreachableError, BusStateError, ConfigurationError, Rejected
 from eventbus.names import check_name
 
 log = logging.getLogger("eventbus.nsq")
@@ -160,6 +161,29 @@ class NsqEngine:
         for channel in channels:
             check_name(channel, kind="channel")
         self._admin.declare(topic, channels)
+
+    def ping(self, *, timeout: float) -> None:
+        if self._lookup is not None and not self._lookup.nodes().answered:
+            tried = ", ".join(map(str, self._lookup.lookupds))
+            raise BrokerUnreachableError(f"no nsqlookupd answers at {tried}; is it running, and is that its HTTP port?")
+        addresses = self._publish_addresses()
+        if not addresses:
+            raise BrokerUnreachableError(
+                f"{self!r} lists no nsqd; start one with -lookupd-tcp-address, and -broadcast-address as seen from here"
+            )
+        tries = [gevent.spawn(self._try, address) for address in addresses]
+        gevent.joinall(tries, timeout=timeout)
+        if not any(each.value == "" for each in tries):
+            reasons = [f"{address}: {each.value or 'no answer'}" for address, each in zip(addresses, tries, strict=True)]
+            gevent.killall(tries)
+            raise BrokerUnreachableError(f"no nsqd can be reached: {'; '.join(reasons)}")
+
+    def _try(self, address: Address) -> str:
+        try:
+            open_session(address, self.options, lambda *_: None).socket.close()
+        except Exception as error:
+            return describe(error)
+        return ""
 
     def stats(self) -> dict[str, TopicStats]:
         return self._admin.stats()

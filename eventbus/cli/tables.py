@@ -1,0 +1,130 @@
+"""Tables: topics and channels as people and machines read them; `topics` and `top` share them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from eventbus.engines.base import ChannelStats, TopicStats
+from eventbus.names import is_dead_letter_topic
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Changes per second between two looks.
+
+    Attributes:
+        published: of topics, by name.
+        handled, requeued: of channels, by topic and name.
+    """
+
+    published: Mapping[str, float]
+    handled: Mapping[tuple[str, str], float]
+    requeued: Mapping[tuple[str, str], float]
+
+
+def rates_between(before: Mapping[str, TopicStats], after: Mapping[str, TopicStats], seconds: float) -> Rates:
+    """Return how fast things went between two looks. A broker that was restarted counts from zero, and not backwards."""
+    published: dict[str, float] = {}
+    handled: dict[tuple[str, str], float] = {}
+    requeued: dict[tuple[str, str], float] = {}
+    for name, topic in after.items():
+        was = before.get(name)
+        if was is None:
+            continue
+        published[name] = max(topic.messages - was.messages, 0) / seconds
+        for channel_name, channel in topic.channels.items():
+            old = was.channels.get(channel_name)
+            if old is not None:
+                key = name, channel_name
+                handled[key] = max(_done(channel) - _done(old), 0) / seconds
+                requeued[key] = max(channel.requeued - old.requeued, 0) / seconds
+    return Rates(published, handled, requeued)
+
+
+def _done(channel: ChannelStats) -> int:
+    return channel.messages - channel.depth - channel.in_flight - channel.deferred
+
+
+def as_json(stats: Mapping[str, TopicStats], rates: Rates | None = None) -> list[dict[str, Any]]:
+    """Return topics with their channels as JSON trees."""
+    found = []
+    for name, topic in sorted(stats.items()):
+        tree: dict[str, Any] = {
+            "topic": name,
+            "depth": topic.depth,
+            "messages": topic.messages,
+            "paused": topic.is_paused,
+            "dead_letters": is_dead_letter_topic(name),
+            "channels": [],
+        }
+        if rates is not None:
+            tree["published_per_second"] = round(rates.published.get(name, 0.0), 2)
+        for channel_name, channel in sorted(topic.channels.items()):
+            part: dict[str, Any] = {
+                "channel": channel_name,
+                "depth": channel.depth,
+                "in_flight": channel.in_flight,
+                "deferred": channel.deferred,
+                "requeued": channel.requeued,
+                "timed_out": channel.timed_out,
+                "messages": channel.messages,
+                "consumers": channel.subscribers,
+                "paused": channel.is_paused,
+            }
+            if rates is not None:
+                part["handled_per_second"] = round(rates.handled.get((name, channel_name), 0.0), 2)
+                part["requeued_per_second"] = round(rates.requeued.get((name, channel_name), 0.0), 2)
+            tree["channels"].append(part)
+        found.append(tree)
+    return found
+
+
+def table(stats: Mapping[str, TopicStats], rates: Rates | None = None, *, title: str | None = None) -> Table:
+    """Return a table with a line for each channel; dead letters in red, what is paused or timed out in yellow."""
+    # narrow enough for a terminal of 80 columns
+    made = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    made.add_column("topic / channel", overflow="fold")
+    timeouts = any(channel.timed_out for topic in stats.values() for channel in topic.channels.values())
+    for heading in ("depth", "flight", "defer", "requeue", *(("timeout",) if timeouts else ()), "users"):
+        made.add_column(heading, justify="right")
+    if rates is not None:
+        made.add_column("in/s", justify="right")
+        made.add_column("out/s", justify="right")
+    made.add_column("")
+    for name, topic in sorted(stats.items(), key=lambda pair: (is_dead_letter_topic(pair[0]), pair[0])):
+        is_dead = is_dead_letter_topic(name)
+        waits = topic.depth + sum(each.depth + each.in_flight + each.deferred for each in topic.channels.values())
+        style = "red" if is_dead and waits else "dim" if is_dead else "bold"
+        arriving = [] if rates is None else [_rate(rates.published.get(name, 0.0)), ""]
+        state = "paused" if topic.is_paused else "no channel" if not topic.channels else ""
+        blanks = [""] * (5 if timeouts else 4)
+        made.add_row(Text(name, style), _count(topic.depth, style), *blanks, *arriving, Text(state, "yellow"))
+        for channel_name, channel in sorted(topic.channels.items()):
+            row = "red" if is_dead and channel.depth + channel.in_flight else ""
+            leaving = [] if rates is None else ["", _rate(rates.handled.get((name, channel_name), 0.0))]
+            made.add_row(
+                Text(f"  {channel_name}", row),
+                _count(channel.depth, row),
+                _count(channel.in_flight, row),
+                _count(channel.deferred, row),
+                _count(channel.requeued, row),
+                *([_count(channel.timed_out, "yellow")] if timeouts else []),
+                _count(channel.subscribers, row),
+                *leaving,
+                Text("dead" if row else "paused" if channel.is_paused else "", row or "yellow"),
+            )
+    return made
+
+
+def _count(number: int, style: str) -> Text:
+    return Text(f"{number:,}", style) if number else Text("0", "dim")
+
+
+def _rate(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 or not number else f"{number:.1f}"
