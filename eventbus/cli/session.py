@@ -72,6 +72,11 @@ def reported(command: str) -> Iterator[None]:
         raise typer.Exit(exit_code(error)) from None
 
 
+def quietly() -> None:
+    """Let the library's own log say only what is an error: a command tells the rest itself."""
+    logging.getLogger("eventbus").setLevel(logging.ERROR)
+
+
 @contextmanager
 def connected(url: str | None, *, may_be_private: bool = False) -> Iterator[Bus]:
     """Yield a bus whose broker answers.
@@ -84,7 +89,7 @@ def connected(url: str | None, *, may_be_private: bool = False) -> Iterator[Bus]
         BrokerUnreachableError: nothing answers.
         ConfigurationError: the URL is wrong, or names an engine of this process alone.
     """
-    logging.getLogger("eventbus").setLevel(logging.ERROR)  # what went wrong is told by the command itself
+    quietly()
     settings = BusSettings.from_environment()
     address = url or settings.url
     if urlsplit(address).scheme == "memory":

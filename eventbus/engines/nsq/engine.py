@@ -86,7 +86,12 @@ class NsqEngine:
         self._is_closed = False
 
     def __repr__(self) -> str:
-        return f"<NsqEngine {', '.join(map(str, self._lookup.lookupds if self._lookup else self._nsqds))}>"
+        return f"<NsqEngine {', '.join(map(str, self.lookupds or self._nsqds))}>"
+
+    @property
+    def lookupds(self) -> Sequence[Address]:
+        """The nsqlookupd asked; none where nsqd are given directly."""
+        return () if self._lookup is None else self._lookup.lookupds
 
     # -- where things are ---------------------------------------------------------------------------------------------
 

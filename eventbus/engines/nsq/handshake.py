@@ -51,12 +51,14 @@ class Features:
         max_rdy: largest RDY that it takes.
         heartbeat: between two of its heartbeats.
         version: nsqd's.
+        max_message_timeout: longest time that touching can hold a delivery.
     """
 
     message_timeout: float
     max_rdy: int
     heartbeat: float
     version: str
+    max_message_timeout: float = 900.0
 
 
 @dataclass(slots=True)
@@ -128,6 +130,7 @@ class _Handshake:
                 max_rdy=int(granted.get("max_rdy_count") or 2500),
                 heartbeat=options.heartbeat,
                 version=str(granted.get("version", "unknown")),
+                max_message_timeout=float(granted.get("max_msg_timeout") or 900_000) / 1000,
             ),
         )
 

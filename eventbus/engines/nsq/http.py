@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,19 +31,27 @@ class _Connection(http.client.HTTPConnection):
         self.sock = gevent.socket.create_connection((self.host, self.port), timeout=self.timeout)
 
 
-def request(address: Address, method: str, path: str, *, timeout: float, **query: str) -> Any:
-    """Return the JSON that the server answers, or None for an empty or plain answer.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+
+def exchange(address: Address, method: str, target: str, *, timeout: float) -> Answer:
+    """Return the answer of a server, whatever it is.
 
     Raises:
-        HttpError: for anything else, with the address and the reason; within `timeout` seconds.
+        HttpError: there is none, or no HTTP, with the address and the reason; within `timeout` seconds.
     """
-    target = f"{path}?{urlencode(query)}" if query else path
     connection = _Connection(address.host, address.port, timeout=timeout)
     try:
-        with gevent.Timeout(timeout, HttpError(f"{address}: no whole answer to {path} within {timeout:g} s")):
+        with gevent.Timeout(timeout, HttpError(f"{address}: no whole answer to {target} within {timeout:g} s")):
             connection.request(method, target, headers={"Accept": "application/vnd.nsq; version=1.0"})
             response = connection.getresponse()
-            body = response.read(_MAX_ANSWER)
+            return Answer(response.status, response.headers, response.read(_MAX_ANSWER))
     except HttpError:
         raise
     except http.client.HTTPException as error:
@@ -54,7 +64,16 @@ def request(address: Address, method: str, path: str, *, timeout: float, **query
         raise HttpError(f"{address}: {error}") from error
     finally:
         connection.close()
-    return _read(address, path, response.status, body)
+
+
+def request(address: Address, method: str, path: str, *, timeout: float, **query: str) -> Any:
+    """Return the JSON that the server answers, or None for an empty or plain answer.
+
+    Raises:
+        HttpError: for anything else, with the address and the reason; within `timeout` seconds.
+    """
+    answer = exchange(address, method, f"{path}?{urlencode(query)}" if query else path, timeout=timeout)
+    return _read(address, path, answer.status, answer.body)
 
 
 def _read(address: Address, path: str, status: int, body: bytes) -> Any:

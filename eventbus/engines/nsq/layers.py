@@ -71,6 +71,13 @@ class TlsLayer:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_hostname=server_name)
 
+    @property
+    def certificate_ends(self) -> float | None:
+        """When the peer's certificate ends, in seconds since 1970; None where it was not verified."""
+        certificate = self._tls.getpeercert()
+        ends = certificate.get("notAfter") if certificate else None
+        return ssl.cert_time_to_seconds(ends) if isinstance(ends, str) else None
+
     def handshake(self, data: bytes) -> tuple[bool, bytes]:
         """Take the peer's bytes; return whether the handshake is done, and what must be sent.
 
