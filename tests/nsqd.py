@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -48,14 +49,17 @@ def free_port() -> int:
 class Process:
     """A program that this test started, and ends."""
 
-    def __init__(self, *command: str, cwd: Path | None = None) -> None:
+    def __init__(self, *command: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
         self.command = command
         handle, name = tempfile.mkstemp(prefix="process-of-a-test-")
         os.close(handle)
         self._path = Path(name)
         # appending: a reader that shares the file must not move the place where the program writes
         self.log = self._path.open("ab")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, cwd=cwd)
+        env = {**os.environ, **environment} if environment is not None else None
+        self.process = subprocess.Popen(
+            command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, cwd=cwd, env=env
+        )
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)

@@ -116,7 +116,7 @@ def _retries(stats: Stats) -> Iterator[Finding]:
         if share > _MANY_RETRIES:
             yield warning(
                 "failures",
-                f"channel {name} of {topic} was given back {channel.requeued:,} deliveries of {channel.messages:,} messages: "
+                f"channel {name} of {topic} was given back {channel.requeued:,} times for {channel.messages:,} messages: "
                 f"its handlers fail again and again, and what fails is not parked yet",
                 "look at the logs for `retried`; raise Reject for what trying again does not mend",
             )

@@ -95,7 +95,7 @@ def _limits(node: NodeView, bus: Bus, engine: NsqEngine, services: Sequence[Serv
     if bus.max_in_flight > features.max_rdy:
         yield note(
             "in flight",
-            f"nsqd {where} lets a connection hold {features.max_rdy:,} deliveries, below max_in_flight {bus.max_in_flight:,}",
+            f"nsqd {where} lets a connection hold {features.max_rdy:,} deliveries; max_in_flight is {bus.max_in_flight:,}",
             f"nothing is wrong; -max-rdy-count={bus.max_in_flight} lets it hold more",
         )
 
