@@ -21,13 +21,14 @@ from eventbus.engines.base import Delivery, Engine, Subscription
 from eventbus.envelope import Envelope
 from eventbus.errors import DecodeError, ReplayError
 from eventbus.identity import InstantWriter, new_id, parse_instant
-from eventbus.names import PARKED, dead_letter_topic
+from eventbus.names import PARKED, check_name, dead_letter_topic
 
 TYPE = "eventbus.DeadLetter"
 RESERVE = 4096
 """Bytes kept free in every event, so that its dead letter still fits into a message."""
 _MAX_ERROR = 1000
 _HOLD = 1000  # deliveries a subscription holds at once; below nsqd's limit of 2,500
+_HELD_FOR = 20.0  # seconds after which they come back when whoever holds them is killed; touched meanwhile
 _QUIET = 0.5  # seconds without an arrival, after which another subscription may bring more
 _msgpack = CODECS["msgpack"]()
 
@@ -149,8 +150,8 @@ class DeadLetters:
     """The dead letters of one channel of one topic: `bus.dead_letters("orders_placed", "fulfillment")`."""
 
     def __init__(self, engine: Engine, topic: str, channel: str, *, timeout: float) -> None:
-        self.topic = topic
-        self.channel = channel
+        self.topic = check_name(topic, kind="topic")
+        self.channel = check_name(channel, kind="channel")
         self.dead_topic = dead_letter_topic(topic, channel)
         self._engine = engine
         self._timeout = timeout
@@ -260,9 +261,17 @@ class DeadLetters:
 
         subscriptions: list[Subscription] = []
 
+        def keep() -> None:
+            while True:
+                gevent.sleep(_HELD_FOR / 4)
+                for delivery in order:
+                    delivery.touch()  # ignored where it is finished
+
+        keeper = gevent.spawn(keep)
+
         def join() -> None:
             subscriptions.append(
-                self._engine.subscribe(self.dead_topic, PARKED, receive, max_in_flight=_HOLD, message_timeout=60.0)
+                self._engine.subscribe(self.dead_topic, PARKED, receive, max_in_flight=_HOLD, message_timeout=_HELD_FOR)
             )
 
         # several brokers share what one subscription may hold, so the letters of one may need more of them
@@ -291,6 +300,7 @@ class DeadLetters:
                 for delivery in order[:expected]
             ]
         finally:
+            keeper.kill()
             for subscription in subscriptions:
                 subscription.stop(timeout=self._timeout)
             for delivery in order:

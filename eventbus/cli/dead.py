@@ -101,7 +101,12 @@ def replay_command(
     with reported("dead replay"), connected(bus) as open_bus:
         letters = open_bus.dead_letters(topic, channel)
         where = _filter(ids, since, reason)
-        _go_through(letters, "replayed", lambda done: letters.replay(limit=limit, where=where, on_each=done))
+        _go_through(
+            letters,
+            "replayed",
+            lambda done: letters.replay(limit=limit, where=where, on_each=done),
+            is_filtered=where is not None,
+        )
 
 
 @app.command("discard")
@@ -127,10 +132,17 @@ def discard_command(
         if not confirmed(f"Throw {which}{there:,} dead letters of {topic} on {channel} away for good?", yes=yes):
             say("nothing was thrown away")
             raise typer.Exit(FAILED)
-        _go_through(letters, "thrown away", lambda done: letters.discard(limit=limit, where=where, on_each=done))
+        _go_through(
+            letters,
+            "thrown away",
+            lambda done: letters.discard(limit=limit, where=where, on_each=done),
+            is_filtered=where is not None,
+        )
 
 
-def _go_through(letters: DeadLetters, verb: str, act: Callable[[Callable[[DeadLetter], None]], int]) -> None:
+def _go_through(
+    letters: DeadLetters, verb: str, act: Callable[[Callable[[DeadLetter], None]], int], *, is_filtered: bool
+) -> None:
     """Run `act` under a progress bar; say how far it came, also when it is interrupted."""
     done = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -148,7 +160,10 @@ def _go_through(letters: DeadLetters, verb: str, act: Callable[[Callable[[DeadLe
         except (EventBusError, KeyboardInterrupt):
             complain(f"{done:,} {verb} before it was interrupted; the others are still parked")
             raise
-    say(f"{done:,} {verb}, {letters.count():,} left")
+    left = letters.count()
+    say(f"{done:,} {verb}, {left:,} left")
+    if left and not done and not is_filtered:
+        complain("another command holds them; if that was killed, they come back within 20 s", style="yellow")
 
 
 def _filter(ids: list[str] | None, since: str | None, reason: str | None) -> Where | None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from eventbus.bus import Bus
 from eventbus.cli.options import AppDir, BusUrl, Contracts, Factory, Targets
-from eventbus.cli.session import FAILED, INCOMPATIBLE, NO_BROKER, out, quietly, reported, say
+from eventbus.cli.session import FAILED, INCOMPATIBLE, NO_BROKER, interruptible, out, quietly, reported, say
 from eventbus.contracts.targets import configured, import_from, services_of
 from eventbus.doctor.findings import Finding, Level
 from eventbus.doctor.visit import MISFIT, UNREACHABLE, examine
@@ -49,7 +49,7 @@ def doctor(
         found = _services(services, factory)
         settings = BusSettings.from_environment()
         findings: list[Finding] = []
-        with Bus(bus, source="eventbus-cli", settings=settings) as open_bus:
+        with Bus(bus, source="eventbus-cli", settings=settings) as open_bus, interruptible():
             for each in examine(open_bus, found, contracts=contracts, watch=watch):
                 findings.append(each)
                 if not as_json:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+import gevent
 import typer
 from rich.console import Console
 
@@ -78,6 +80,17 @@ def quietly() -> None:
 
 
 @contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C interrupt the command where it waits, and nowhere else: Python would raise in the middle of any callback,
+    and an answer that was on its way to the broker would be gone."""
+    watcher = gevent.signal_handler(signal.SIGINT, gevent.kill, gevent.getcurrent(), KeyboardInterrupt)
+    try:
+        yield
+    finally:
+        watcher.cancel()
+
+
+@contextmanager
 def connected(url: str | None, *, may_be_private: bool = False) -> Iterator[Bus]:
     """Yield a bus whose broker answers.
 
@@ -100,8 +113,9 @@ def connected(url: str | None, *, may_be_private: bool = False) -> Iterator[Bus]
         complain("memory:// lives inside this process: nobody else sees what happens here", style="yellow")
     bus = Bus(address, source="eventbus-cli", settings=settings)
     try:
-        bus.engine.ping(timeout=settings.publish_timeout)
-        yield bus
+        with interruptible():
+            bus.engine.ping(timeout=settings.publish_timeout)
+            yield bus
     finally:
         bus.stop(grace=0.0)
 

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eventbus.cli.app import COMMANDS
+from tests.cli.kit import Shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+def commands() -> list[tuple[str, ...]]:
+    dead = [("dead", verb) for verb in ("list", "show", "replay", "discard")]
+    return [*((name,) for name in COMMANDS if name not in ("dead", "contracts")), *dead, ("demo",)]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_has_help_with_an_example_that_names_it(shop: Shop, words: tuple[str, ...]) -> None:
+    done = shop.run(*words, "--help")
+    assert done.code == 0
+    assert f"Example: eventbus {' '.join(words)}" in " ".join(done.out.split())
+
+
+def test_the_help_lists_all_commands_and_the_exit_codes(shop: Shop) -> None:
+    done = shop.run("--help")
+    assert all(f" {name} " in done.out for name in COMMANDS)
+    assert "3 no broker" in done.out
+    assert shop.run().code == 2
+
+
+def test_a_command_that_is_none_is_told(shop: Shop) -> None:
+    done = shop.run("pubish")
+    assert (done.code, "No such command 'pubish'" in done.err) == (2, True)
+
+
+def test_describe_says_what_is_bound_where(shop: Shop) -> None:
+    (tree,) = json.loads(shop.run("describe", "shop:service", "--json").out)
+    (handler,) = tree["handlers"]
+    assert (tree["service"], handler["topic"], handler["event"], handler["attempts"]) == (
+        "shopper",
+        "shop_placed",
+        "Placed",
+        2,
+    )
+    assert handler["dead_letters"] == "shop_placed.shopper.dead"
+    text = shop.run("describe", "shop:service").out
+    assert "shop_placed  Placed to handle" in text
+    assert "2 attempts" in text
+    assert shop.run("describe", "shop:nothing").code == 2
+    done = shop.run("describe")
+    assert (done.code, "[tool.eventbus] services" in done.err) == (2, True)
+
+
+def test_version_as_json(shop: Shop) -> None:
+    found = json.loads(shop.run("version", "--json").out)
+    assert {"eventbus", "python", "gevent", "packing"} <= found.keys()
+
+
+def test_colour_is_off_when_the_output_is_no_terminal(shop: Shop) -> None:
+    done = shop.run("describe", "shop:service", NO_COLOR="")
+    assert "\x1b" not in done.out + done.err
