@@ -8,7 +8,7 @@ at a record that is complete, and not a guess after a pause.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from types import TracebackType
@@ -79,16 +79,24 @@ class Harness:
         services: what is started; more by `start`.
         settings: settings of the bus; the environment is not read.
         options: options of the memory engine.
+        middleware: hooks of the bus, outside the harness's own.
     """
 
     def __init__(
-        self, *services: Service, settings: BusSettings | None = None, options: MemoryOptions | None = None
+        self,
+        *services: Service,
+        settings: BusSettings | None = None,
+        options: MemoryOptions | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> None:
         self.clock = VirtualClock()
         self.engine = FaultyEngine(options, clock=self.clock)
         self._record = _Recorder()
         self.bus = Bus(
-            engine=self.engine, source="test", middleware=[self._record], settings=settings or BusSettings.model_construct()
+            engine=self.engine,
+            source="test",
+            middleware=[*middleware, self._record],
+            settings=settings or BusSettings.model_construct(),
         )
         self._expected: tuple[type[BaseException], ...] = ()
         self._is_closed = False

@@ -6,6 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 import urllib3
+from opentelemetry.propagate import inject
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eventbus import Reject, RetryLater
@@ -45,7 +46,9 @@ class OrdersClient:
             Reject: its answer is none of an orders service.
         """
         try:
-            answer = self._http.request("GET", f"{self._url}/orders/{order_id}")
+            headers: dict[str, str] = {}
+            inject(headers)  # the trace of the event goes on in the orders service
+            answer = self._http.request("GET", f"{self._url}/orders/{order_id}", headers=headers)
         except urllib3.exceptions.HTTPError:
             raise RetryLater(after=2.0) from None
         if answer.status != 200:

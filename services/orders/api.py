@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response, jsonify, make_response, request
@@ -9,6 +10,7 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import GaugeMetricFamily
+from werkzeug.exceptions import HTTPException
 
 from eventbus.serving import failed_checks
 from eventbus.sql import Outbox
@@ -100,6 +102,15 @@ def make_api(store: OrderStore, outbox: Outbox, *, currencies: tuple[str, ...], 
         return jsonify({"status": "ready"})
 
     return app
+
+
+def route_of(app: OpenAPI, environ: Mapping[str, Any]) -> str:
+    """Return the pattern of the route that serves a request, as `/orders/<order_id>`; empty where none does."""
+    try:
+        rule, _ = app.url_map.bind_to_environ(dict(environ)).match(return_rule=True)
+    except HTTPException:
+        return ""
+    return str(rule.rule)
 
 
 class _Gauges:

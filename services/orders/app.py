@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flask_openapi3.openapi import OpenAPI
+from opentelemetry.trace import TracerProvider
 
 from eventbus import Backoff, Retry, Service
 from eventbus.attachments import OnStart
+from eventbus.observe.tracing import TracedApp
 from eventbus.serving import WebServer
 from eventbus.sql import Database, Inbox, Outbox, Receipts
 from eventbus.sql import metadata as bus_tables
-from services.orders.api import make_api
+from services.orders.api import make_api, route_of
 from services.orders.events import OrderConfirmed, OrderRejected, OrderShipped
 from services.orders.handlers import OrderTracker
 from services.orders.settings import OrdersSettings
@@ -33,7 +35,11 @@ class OrdersApp:
 
 
 def build(
-    settings: OrdersSettings | None = None, *, retry: Retry | None = None, backoff: Backoff | None = None
+    settings: OrdersSettings | None = None,
+    *,
+    retry: Retry | None = None,
+    backoff: Backoff | None = None,
+    tracer_provider: TracerProvider | None = None,
 ) -> OrdersApp:
     """Return the service with its database and API; all start and stop with `service` on a bus."""
     settings = settings or OrdersSettings()
@@ -47,6 +53,7 @@ def build(
     service.on(OrderRejected, inbox=inbox, retry=retry)(tracker.note_rejected)
     service.on(OrderConfirmed, inbox=inbox, retry=retry)(tracker.note_confirmed)
     api = make_api(store, outbox, currencies=settings.currencies, max_body=settings.max_body)
-    server = WebServer(api, host=settings.host, port=settings.port)
+    traced = TracedApp(api, route=lambda environ: route_of(api, environ), provider=tracer_provider)
+    server = WebServer(traced, host=settings.host, port=settings.port)
     service.attach(OnStart(lambda: database.create_tables(bus_tables, metadata)), outbox, server)
     return OrdersApp(service, store, outbox, api, server)
