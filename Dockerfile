@@ -14,6 +14,7 @@ RUN /opt/service/bin/python -m compileall -q /opt/app
 
 FROM python:3.13-slim-trixie
 ARG SERVICE
+ARG ATTRIBUTE=service
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin service
 COPY --from=build /opt/service /opt/service
 COPY --from=build /opt/app /opt/app
@@ -21,11 +22,14 @@ ENV PATH=/opt/service/bin:$PATH \
     PYTHONPATH=/opt/app \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    SERVICE=${SERVICE} \
-    HEALTH_PORT=8000
+    TARGET=services.${SERVICE}:${ATTRIBUTE} \
+    EVENTBUS_HEALTH_HOST=0.0.0.0 \
+    EVENTBUS_HEALTH_PORT=9100 \
+    PORTS="8000 9100"
 WORKDIR /opt/app
 USER 10001
-EXPOSE 8000
+# 8000 is the service's own, 9100 has /healthz, /readyz and /metrics of its bus
+EXPOSE 8000 9100
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=6 \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['HEALTH_PORT'] + '/readyz', timeout=4)"]
-CMD ["sh", "-c", "exec python -m services.$SERVICE"]
+    CMD ["python", "-c", "import os, urllib.request as r; [r.urlopen(f'http://127.0.0.1:{port}/readyz', timeout=4) for port in os.environ['PORTS'].split()]"]
+CMD ["sh", "-c", "exec python -m eventbus.cli run $TARGET"]
