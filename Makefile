@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.dev
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help asyncapi nsq demo demo-containers test test-containers test-all fast lint fmt type imports contracts bench fuzz lock clean
+.PHONY: help asyncapi commands nsq demo demo-containers test test-containers test-all fast lint fmt type imports contracts bench fuzz lock clean
 
 help: ## show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,6 +34,7 @@ nsq: ## nsqd, nsqlookupd, nsqadmin and the nsq utilities into .cache/nsq
 
 test: $(DEV_STAMP) asyncapi lint type imports ## lint, types, walls and all tests
 	@sh tools/get-nsq.sh 0
+	@sh tools/get-promtool.sh
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest --ignore tests/containers $(ARGS)
 	@$(BIN)/coverage combine --quiet
@@ -67,6 +68,9 @@ type: $(DEV_STAMP) ## mypy --strict
 
 imports: $(DEV_STAMP) ## the walls between the parts
 	@$(BIN)/lint-imports
+
+commands: $(DEV_STAMP) ## write docs/commands anew, after a change of a help text
+	@$(BIN)/python tools/command_pages.py
 
 contracts: $(DEV_STAMP) ## publish the contracts of the services' events, after a change of theirs
 	@$(BIN)/eventbus contracts publish

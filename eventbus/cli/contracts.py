@@ -21,7 +21,11 @@ from eventbus.errors import ConfigurationError
 INCOMPATIBLE = 4
 """Exit code when something does not fit."""
 
-app = typer.Typer(help="What producers promise and consumers need, decided before anything ships.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False,
+    help="What producers promise and consumers need, decided before anything ships.",
+    no_args_is_help=True,
+)
 _out, _complaints = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 
 Folder = Annotated[str, typer.Option("--contracts", help="Folder, wheel or http(s) address of the contracts.")]

@@ -20,7 +20,9 @@ from eventbus.dead_letters import DeadLetter, DeadLetters, Where
 from eventbus.errors import ConfigurationError, DecodeError, EventBusError
 from eventbus.texts import one_line
 
-app = typer.Typer(help="Look at dead letters, send them again, or throw them away.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, help="Look at dead letters, send them again, or throw them away.", no_args_is_help=True
+)
 
 Ids = Annotated[list[str] | None, typer.Option("--id", help="Id of an event, or its beginning; may be given several times.")]
 Since = Annotated[

@@ -10,7 +10,7 @@ from eventbus.cli.options import AppDir, AsJson, BusUrl, Factory, Targets
 from eventbus.cli.session import connected, reported, say
 from eventbus.contracts.targets import configured, import_from, services_of
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

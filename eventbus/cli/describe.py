@@ -15,7 +15,7 @@ from eventbus.event import event_info
 from eventbus.names import dead_letter_topic
 from eventbus.service import Binding, Service
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

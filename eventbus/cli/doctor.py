@@ -19,7 +19,7 @@ from eventbus.errors import ConfigurationError
 from eventbus.service import Service
 from eventbus.settings import BusSettings
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _STYLES = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.FAULT: "bold red"}
 

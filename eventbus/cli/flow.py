@@ -12,9 +12,9 @@ from eventbus.cli.session import confirmed, connected, reported, say
 from eventbus.errors import ConfigurationError
 from eventbus.names import check_name
 
-pause_app = typer.Typer()
-resume_app = typer.Typer()
-empty_app = typer.Typer()
+pause_app = typer.Typer(add_completion=False)
+resume_app = typer.Typer(add_completion=False)
+empty_app = typer.Typer(add_completion=False)
 
 MaybeChannel = Annotated[
     str | None, typer.Argument(metavar="[CHANNEL]", help="Name of the channel; the topic itself unless given.")

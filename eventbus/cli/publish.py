@@ -28,7 +28,7 @@ from eventbus.identity import InstantWriter, new_id
 from eventbus.names import check_name
 from eventbus.routes import first_fault
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _BATCH = 200
 _MOST_COMPLAINTS = 20

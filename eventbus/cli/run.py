@@ -15,7 +15,7 @@ from eventbus.contracts.targets import configured
 from eventbus.observe.hub import LIMIT
 from eventbus.observe.logs import LogFormat
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

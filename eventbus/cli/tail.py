@@ -26,7 +26,7 @@ from eventbus.identity import parse_instant
 from eventbus.names import check_name, is_ephemeral
 from eventbus.texts import one_line
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _HOLD = 200
 _MOST_BYTES = 512

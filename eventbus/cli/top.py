@@ -23,7 +23,7 @@ from eventbus.engines.base import TopicStats
 from eventbus.errors import EventBusError
 from eventbus.names import is_dead_letter_topic
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from eventbus.cli.options import AsJson, BusUrl
 from eventbus.cli.session import connected, out, reported
 from eventbus.cli.tables import as_json, table
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

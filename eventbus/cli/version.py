@@ -12,7 +12,7 @@ import eventbus
 from eventbus.cli.options import AsJson
 from eventbus.packing import LIBRARY
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 PARTS = ("gevent", "gnsq", "msgpack", "ormsgpack", "pydantic", "SQLAlchemy", "psycopg", "opentelemetry-sdk")
 

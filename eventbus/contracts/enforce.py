@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from eventbus.contracts.contract import Contract, contract_of
 from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.views import check_views, views_of
-from eventbus.errors import ContractError
+from eventbus.errors import MisfitError
 from eventbus.event import Event, event_info
 from eventbus.service import Service
 
@@ -65,5 +65,5 @@ class Enforcer:
 
     def _object(self, what: str) -> None:
         if self._is_strict:
-            raise ContractError(f"contracts are enforced:\n  {what}")
+            raise MisfitError(f"contracts are enforced:\n  {what}")
         log.warning("contracts: %s", what)
