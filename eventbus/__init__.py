@@ -54,7 +54,8 @@ from eventbus.service import Batch, Service
 from eventbus.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from eventbus.bus import Bus, DrainReport
+    from eventbus.bus import Bus
+    from eventbus.draining import DrainReport
 
 __all__ = [  # noqa: RUF022 - grouped by concept
     # events
@@ -96,8 +97,12 @@ __all__ = [  # noqa: RUF022 - grouped by concept
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Bus", "DrainReport"):
-        from eventbus import bus
+    if name == "Bus":
+        from eventbus.bus import Bus
 
-        return getattr(bus, name)
+        return Bus
+    if name == "DrainReport":
+        from eventbus.draining import DrainReport
+
+        return DrainReport
     raise AttributeError(f"module 'eventbus' has no attribute {name!r}")

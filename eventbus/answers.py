@@ -41,6 +41,8 @@ class Answers:
 
     def __init__(self, source: Source, topic: str, middleware: tuple[Middleware, ...]) -> None:
         self.counts: Counter[Outcome] = Counter()
+        self.under_way = 0
+        """Failures that are being answered: parking one takes a moment."""
         self.observers = [each for each in middleware if each.wants("settled")]
         self.log = OutcomeLog(source.service.name, topic, source.service.channel)
         self._source = source
@@ -83,6 +85,13 @@ class Answers:
 
     def failed(self, binding: Binding, job: Job, error: BaseException) -> bool:
         """Answer a delivery whose handler raised; return whether that speaks against the channel as a whole."""
+        self.under_way += 1
+        try:
+            return self._answer_failure(binding, job, error)
+        finally:
+            self.under_way -= 1
+
+    def _answer_failure(self, binding: Binding, job: Job, error: BaseException) -> bool:
         delivery, envelope, attempt = job.delivery, job.envelope, job.attempt
         if isinstance(error, StopInterrupt):
             delivery.requeue()

@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextvars
 import signal
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +25,7 @@ from eventbus.codec import CODECS
 from eventbus.context import current_cause
 from eventbus.dead_letters import DeadLetters
 from eventbus.dispatch import Dispatcher
+from eventbus.draining import DrainReport, drain
 from eventbus.engines import open_engine
 from eventbus.engines.base import Engine
 from eventbus.errors import BusStateError, ConfigurationError
@@ -40,26 +39,6 @@ from eventbus.ticker import Ticker
 
 if TYPE_CHECKING:
     from eventbus.contracts.enforce import Enforcer
-
-_TO_UNWIND = 1.0
-"""Seconds that an interrupted handler has for its `finally` blocks."""
-
-
-@dataclass(frozen=True, slots=True)
-class DrainReport:
-    """What a stop found.
-
-    Attributes:
-        finished: deliveries whose handlers ended within the grace.
-        returned: deliveries given back that no handler had begun.
-        interrupted: deliveries given back whose handlers were interrupted.
-        seconds: how long the stop took.
-    """
-
-    finished: int
-    returned: int
-    interrupted: int
-    seconds: float
 
 
 class Bus:
@@ -256,46 +235,23 @@ class Bus:
 
         Closes the engine and the bus. Idempotent; waits for a stop that is under way.
         """
+        if not self.is_stopping:
+            gevent.sleep(0)  # what came before this call has its turn: a short program publishes and stops
         if self.is_stopping:
             self._stopped.wait()
             return DrainReport(0, 0, 0, 0.0)
         self.is_stopping = True
-        began = time.monotonic()
-        deadline = began + (self.settings.grace if grace is None else grace)
-        dispatchers = self.dispatchers
-        returned = interrupted = 0
         try:
-            for attachment in reversed(self.attachments):
-                attachment.stop_intake()
-            for each in dispatchers:
-                each.hold()  # at once, while the engine still has to be told
-            handled = sum(each.handled for each in dispatchers)
-            stops = [gevent.spawn(each.stop_intake, self.publish_timeout) for each in dispatchers]
-            gevent.joinall(stops)
-            returned = sum(each.value or 0 for each in stops)
-            self._wait_for_handlers(deadline)
-            for each in dispatchers:
-                interrupted += each.interrupt()
-            self._wait_for_handlers(time.monotonic() + _TO_UNWIND)
-            for each in dispatchers:
-                each.give_up()
-            finished = sum(each.handled for each in dispatchers) - handled
-            # the last first: an API that was attached after its outbox may add to it until its last request has ended
-            for attachment in reversed(self.attachments):
-                attachment.stop(max(deadline - time.monotonic(), _TO_UNWIND))
+            seconds = self.settings.grace if grace is None else grace
+            return drain(self.dispatchers, self.attachments, grace=seconds, timeout=self.publish_timeout)
         finally:
             self._is_closed = True
-            for each in dispatchers:
+            for each in self.dispatchers:
                 with suppress(Exception):
                     each.close()
             self.ticker.stop()
             self.engine.close()
             self._stopped.set()
-        return DrainReport(finished, returned, interrupted, time.monotonic() - began)
-
-    def _wait_for_handlers(self, deadline: float) -> None:
-        while any(each.is_busy for each in self.dispatchers) and time.monotonic() < deadline:
-            gevent.sleep(0.005)
 
     def run(self, *services: Service, grace: float | None = None) -> DrainReport:
         """Start services and block until SIGTERM or SIGINT, then drain; a second signal ends the process at once."""

@@ -12,13 +12,12 @@ from collections import Counter
 from collections.abc import Sequence
 from contextvars import Context as ContextVars
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gevent import getcurrent
-from gevent.hub import get_hub
 from pydantic import ValidationError
 
-from eventbus.answers import AFTER_FAILED_PARKING, Answers, Interrupt, StopInterrupt
+from eventbus.answers import AFTER_FAILED_PARKING, Answers
 from eventbus.codec import Limits, decode
 from eventbus.context import Context
 from eventbus.engines.base import Delivery, Subscription
@@ -27,7 +26,8 @@ from eventbus.errors import DecodeError
 from eventbus.jobs import Job
 from eventbus.middleware import Outcome
 from eventbus.routes import Route, first_fault
-from eventbus.service import Binding, Service
+from eventbus.runs import Runs
+from eventbus.service import Service
 from eventbus.valve import Valve
 from eventbus.workers import Workers
 
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from eventbus.bus import Bus
 
 log = logging.getLogger("eventbus.dispatch")
-
-_Run = tuple[Sequence[Job], "Route", float]
 
 
 class Dispatcher:
@@ -48,11 +46,11 @@ class Dispatcher:
         self.topic = topic
         self.channel = service.channel
         self.unknown_fields = 0
-        self.running: dict[Any, _Run] = {}
+        self.runs = Runs()
+        self.running = self.runs.by_greenlet
         self.subscription: Subscription | None = None
         self.is_stopping = False
         self._held_back: list[Delivery] = []
-        self._answering = 0
         self._is_verbose = False
         self._handled = 0
         self._engine = bus.engine
@@ -199,7 +197,8 @@ class Dispatcher:
                 del self.running[me]
         except BaseException as error:  # GreenletExit and SystemExit must lose nothing either
             for job in jobs:
-                self._failed(route.binding, job, error)
+                if self._answers.failed(route.binding, job, error):
+                    self.valve.failed()
         else:
             for job in jobs:
                 job.delivery.finish()
@@ -221,14 +220,6 @@ class Dispatcher:
             job = route.waiting.popleft()
             self._run_later(route, (job,))
 
-    def _failed(self, binding: Binding, job: Job, error: BaseException) -> None:
-        self._answering += 1
-        try:
-            if self._answers.failed(binding, job, error):
-                self.valve.failed()
-        finally:
-            self._answering -= 1
-
     # -- upkeep and stop --------------------------------------------------------------------------------------------
 
     @property
@@ -242,7 +233,7 @@ class Dispatcher:
         return self._answers.counts
 
     def _held_jobs(self) -> list[Job]:
-        jobs = [job for run, _, _ in self.running.values() for job in run]
+        jobs = list(self.runs.jobs())
         for route in self._routes.values():
             jobs.extend(route.waiting)
             if route.batcher is not None:
@@ -251,12 +242,7 @@ class Dispatcher:
 
     def tick(self, now: float) -> None:
         """Interrupt what ran out of time, and touch what is held for long. Runs in the hub."""
-        for greenlet, (jobs, route, since) in list(self.running.items()):
-            if not since:
-                # counted from the first tick after it began: up to a tick too long, but never too short, also after a stall
-                self.running[greenlet] = (jobs, route, now)
-            elif now - since > route.binding.timeout:
-                greenlet.throw(Interrupt())
+        self.runs.interrupt_late(now)
         self._is_verbose = self._answers.log.is_verbose  # asked here, and not for each event
         subscription = self.subscription
         if subscription is None:
@@ -272,7 +258,7 @@ class Dispatcher:
     @property
     def is_busy(self) -> bool:
         """Whether a handler runs, or what it left is being answered."""
-        return bool(self.running or self._answering)
+        return bool(self.running or self._answers.under_way)
 
     def is_idle(self) -> bool:
         """Whether nothing can go on here before time passes or something arrives."""
@@ -304,24 +290,6 @@ class Dispatcher:
             for delivery in returned:  # given back after the engine was told: before it they would come here again
                 delivery.requeue()
         return len(returned)
-
-    def interrupt(self) -> int:
-        """Throw the handlers that still run out; return how many deliveries that concerns. They go back soon after."""
-        loop = get_hub().loop
-        for greenlet, run in self.running.items():
-            loop.run_callback(self._throw_out, greenlet, run[0])
-        return sum(len(jobs) for jobs, _, _ in self.running.values())
-
-    def _throw_out(self, greenlet: Any, jobs: Sequence[Job]) -> None:
-        run = self.running.get(greenlet)
-        if run is not None and run[0] is jobs:  # it may have ended meanwhile, and the greenlet be at another delivery
-            greenlet.throw(StopInterrupt())
-
-    def give_up(self) -> None:
-        """Give back what handlers hold that do not even end when they are thrown out; their late answers are ignored."""
-        for jobs, _, _ in self.running.values():
-            for job in jobs:
-                job.delivery.requeue()
 
     def close(self) -> None:
         """End workers and subscription."""

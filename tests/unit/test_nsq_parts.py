@@ -257,12 +257,18 @@ def test_statistics_of_several_nsqd_are_added() -> None:
         "in_flight_count": 2,
         "deferred_count": 3,
         "client_count": 4,
+        "message_count": 5,
+        "requeue_count": 6,
+        "timeout_count": 7,
         "paused": False,
     }
-    one = {"topics": [{"topic_name": "t", "depth": 5, "paused": False, "channels": [channel]}]}
-    two = {"topics": [{"topic_name": "t", "depth": 6, "paused": True, "channels": [{**channel, "paused": True}]}]}
+    topic = {"topic_name": "t", "depth": 5, "message_count": 9, "paused": False, "channels": [channel]}
+    one = {"topics": [topic]}
+    two = {"topics": [{**topic, "depth": 6, "paused": True, "channels": [{**channel, "paused": True}]}]}
     found = join_stats([one, two])["t"]
-    assert (found.depth, found.is_paused) == (11, True)
+    assert (found.depth, found.messages, found.is_paused) == (11, 18, True)
+    counts = found.channels["c"]
+    assert (counts.messages, counts.requeued, counts.timed_out) == (10, 12, 14)
     assert (found.channels["c"].depth, found.channels["c"].in_flight, found.channels["c"].is_paused) == (2, 4, True)
 
 
