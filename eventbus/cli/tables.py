@@ -97,9 +97,9 @@ def table(stats: Mapping[str, TopicStats], rates: Rates | None = None, *, title:
         made.add_column("in/s", justify="right")
         made.add_column("out/s", justify="right")
     made.add_column("")
-    for name, topic in sorted(stats.items(), key=lambda pair: (is_dead_letter_topic(pair[0]), pair[0])):
+    for name, topic in sorted(stats.items(), key=_urgency):
         is_dead = is_dead_letter_topic(name)
-        waits = topic.depth + sum(each.depth + each.in_flight + each.deferred for each in topic.channels.values())
+        waits = _waits(topic)
         style = "red" if is_dead and waits else "dim" if is_dead else "bold"
         arriving = [] if rates is None else [_rate(rates.published.get(name, 0.0)), ""]
         state = "paused" if topic.is_paused else "no channel" if not topic.channels else ""
@@ -120,6 +120,16 @@ def table(stats: Mapping[str, TopicStats], rates: Rates | None = None, *, title:
                 Text("dead" if row else "paused" if channel.is_paused else "", row or "yellow"),
             )
     return made
+
+
+def _waits(topic: TopicStats) -> int:
+    return topic.depth + sum(each.depth + each.in_flight + each.deferred for each in topic.channels.values())
+
+
+def _urgency(pair: tuple[str, TopicStats]) -> tuple[int, str]:
+    """Dead letters first, since a terminal may be too short for all; dead-letter topics without any last."""
+    name, topic = pair
+    return (0 if _waits(topic) else 2) if is_dead_letter_topic(name) else 1, name
 
 
 def _count(number: int, style: str) -> Text:

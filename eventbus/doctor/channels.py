@@ -11,6 +11,8 @@ from eventbus.service import Service
 
 Stats = Mapping[str, TopicStats]
 
+RECEIPTS = ".receipts"
+"""End of the topics on which receipts come back to outboxes; their channels are called as the outboxes' services."""
 _GROWTH = 10
 """Messages that a channel must have gained between two looks to be said to grow."""
 _MANY_RETRIES = 0.5
@@ -52,8 +54,10 @@ def _declared(stats: Stats, services: Sequence[Service]) -> Iterator[Finding]:
 def _orphans(stats: Stats, services: Sequence[Service]) -> Iterator[Finding]:
     known = {(topic, service.channel) for service in services for topic in service.topics}
     topics = {topic for topic, _ in known}
+    names = {service.name for service in services}
     for topic, name, channel in _each(stats):
-        if is_dead_letter_topic(topic) or is_ephemeral(name) or channel.subscribers or (topic, name) in known:
+        is_known = (topic, name) in known or (topic.endswith(RECEIPTS) and name in names)
+        if is_dead_letter_topic(topic) or is_ephemeral(name) or channel.subscribers or is_known:
             continue
         waits = channel.depth + channel.deferred
         if waits:
