@@ -4,6 +4,7 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import os  # noqa: E402
 import sys  # noqa: E402 - nothing may be imported before the patching
 
 
@@ -15,7 +16,18 @@ def main() -> None:
         if error.name in ("typer", "rich"):
             sys.exit("the command line needs its extra: pip install 'eventbus[cli]'")
         raise
-    app()
+    try:
+        app()
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Write out what is left; a reader that went away, as `| head` does, is no error."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from eventbus.cli.session import INCOMPATIBLE, complaints, out
 from eventbus.contracts.asyncapi import asyncapi
 from eventbus.contracts.catalogue import write_catalogue
 from eventbus.contracts.evolution import MODES, Mode, check_evolution
@@ -18,15 +18,11 @@ from eventbus.contracts.targets import configured, owned_events, services_of
 from eventbus.contracts.views import check_views, impact, views_of
 from eventbus.errors import ConfigurationError
 
-INCOMPATIBLE = 4
-"""Exit code when something does not fit."""
-
 app = typer.Typer(
     add_completion=False,
     help="What producers promise and consumers need, decided before anything ships.",
     no_args_is_help=True,
 )
-_out, _complaints = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
 
 Folder = Annotated[str, typer.Option("--contracts", help="Folder, wheel or http(s) address of the contracts.")]
 Services = Annotated[
@@ -40,13 +36,13 @@ _GOLDEN = Path("tests/contracts/golden")
 
 
 def _fail(error: Exception, code: int = 2) -> typer.Exit:
-    _complaints.print(f"eventbus contracts: {error}", style="red", markup=False, highlight=False)
+    complaints.print(f"eventbus contracts: {error}", style="red", markup=False, highlight=False)
     return typer.Exit(code)
 
 
 def _say(lines: list[str], *, bad: bool) -> None:
     for line in lines:
-        (_complaints if bad else _out).print(line, style="red" if bad else None, markup=False, highlight=False)
+        (complaints if bad else out).print(line, style="red" if bad else None, markup=False, highlight=False)
 
 
 @app.command("publish")
@@ -106,7 +102,7 @@ def check_command(
     else:
         _say([str(each) for each in misfits] + broken, bad=True)
         for view in views:
-            _out.print(f"{view.name} reads {', '.join(sorted(view.fields()))}", markup=False, highlight=False)
+            out.print(f"{view.name} reads {', '.join(sorted(view.fields()))}", markup=False, highlight=False)
         _say([f"{len(views)} views, {len(there)} contracts, {len(misfits) + len(broken)} misfits"], bad=False)
     if misfits or broken:
         raise typer.Exit(INCOMPATIBLE)

@@ -33,8 +33,16 @@ NO_BROKER = 3
 INCOMPATIBLE = 4
 INTERRUPTED = 130
 
-out = Console(soft_wrap=True, highlight=False)
-complaints = Console(stderr=True, soft_wrap=True, highlight=False)
+
+class _Console(Console):
+    """Ends a command quietly when nobody reads any more; rich would end it with code 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+out = _Console(soft_wrap=True, highlight=False)
+complaints = _Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def say(text: str, style: str | None = None) -> None:

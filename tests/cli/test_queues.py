@@ -51,6 +51,31 @@ def test_declare_makes_topics_and_channels_and_topics_lists_them(shop: Shop, nsq
     assert json.loads(shop.run("topics", "other*", "--json", **url).out) == []
 
 
+def test_declare_on_the_memory_engine_says_that_nobody_hears(shop: Shop) -> None:
+    done = shop.run("declare", "shop:service", EVENTBUS_URL="memory://")
+    assert (done.code, done.out) == (0, "shop_placed / shopper\n")
+    assert "nobody else sees" in done.err
+
+
+@pytest.mark.parametrize("words", [("topics",), ("topics", "--json"), ("describe", "shop:service"), ("doctor",)])
+def test_a_reader_that_goes_away_is_no_error(shop: Shop, nsqd: Nsqd, words: tuple[str, ...]) -> None:
+    for number in range(50):
+        nsqd.post("/topic/create", topic=f"topic{number}")
+    process = subprocess.Popen(
+        shop.command(*words),
+        cwd=shop.folder,
+        env={**os.environ, **shop.environment, "EVENTBUS_URL": nsqd.url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    complaint = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(), complaint) == (0, b"")
+
+
 def test_topics_of_a_cluster_are_summed(shop: Shop, lookupd: Nsqlookupd, ends: Callable[[Any], Any]) -> None:
     nsqds = [ends(Nsqd(lookupds=(lookupd,))) for _ in range(2)]
     for each in nsqds:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from eventbus.serving import WebServer
 from tests.cli.kit import Shop, events
 from tests.nsqd import Nsqd, Process, free_port
 from tests.waiting import eventually, stays
@@ -193,6 +194,28 @@ def test_a_poison_event_does_not_stop_the_worker_and_is_logged_once(shop: Shop, 
     outcomes = [json.loads(line).get("outcome") for line in done.err.splitlines()]
     assert outcomes.count("parked") >= 1
     assert shop.handled == [7]
+
+
+def test_traces_are_sent_where_opentelemetrys_variables_say(shop: Shop, nsqd: Nsqd, ends: Ends) -> None:
+    got: list[tuple[str, bytes]] = []
+
+    def collect(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        got.append((environ["PATH_INFO"], environ["wsgi.input"].read()))
+        start_response("200 OK", [])
+        return [b""]
+
+    collector = WebServer(collect)
+    collector.start()
+    fill(shop, nsqd, [7])
+    process: Process = ends(
+        shop.start("run", "shop:service", "--burst", EVENTBUS_URL=nsqd.url, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    )
+    assert process.wait() == 0
+    collector.stop(1.0)
+    assert {path for path, _ in got} == {"/v1/traces"}
+    sent = b"".join(body for _, body in got)
+    assert b"process shop_placed" in sent
+    assert b"shopper" in sent
 
 
 def test_every_flag_has_its_variable(shop: Shop, nsqd: Nsqd) -> None:

@@ -102,7 +102,7 @@ def test_documents_are_written(tmp_path: Path) -> None:
     [
         (["check", "services.fulfillment"], "write module:attribute"),
         (["impact", "orders_placed.total", "services.fulfillment"], "write module:attribute"),
-        (["check", "no.such:service"], "cannot be imported"),
+        (["check", "no.such:service"], "no such module here"),
         (["check", "services.fulfillment:nothing"], "has no 'nothing'"),
         (["check", "services.fulfillment.app:NAME"], "no eventbus.Service"),
         (["check", "services.fulfillment:service", "--contracts", "nowhere"], "no such folder"),
