@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
@@ -89,13 +90,17 @@ def quietly() -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C interrupt the command where it waits, and nowhere else: Python would raise in the middle of any callback,
-    and an answer that was on its way to the broker would be gone."""
-    watcher = gevent.signal_handler(signal.SIGINT, gevent.kill, gevent.getcurrent(), KeyboardInterrupt)
+    """Let Ctrl-C, SIGTERM and a closed terminal interrupt a command where it waits, and nowhere else: Python would raise in
+    the middle of any callback, and an answer that was on its way to the broker would be gone."""
+    watchers: list[Any] = [
+        gevent.signal_handler(number, gevent.kill, gevent.getcurrent(), KeyboardInterrupt)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ]
     try:
         yield
     finally:
-        watcher.cancel()
+        for watcher in watchers:
+            watcher.cancel()
 
 
 @contextmanager

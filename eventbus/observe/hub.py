@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+import warnings
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,9 @@ class HubWatch:
         config.max_blocking_time, config.print_blocking_reports = self._limit, False
         gevent.events.subscribers.append(self._on_event)
         monitors_all, config.monitor_thread = config.monitor_thread, True  # this hub, and not those of other threads
-        self._monitor = self._hub.start_periodic_monitoring_thread()
+        with warnings.catch_warnings():  # without psutil it cannot watch the memory, which nobody asks for
+            warnings.simplefilter("ignore")
+            self._monitor = self._hub.start_periodic_monitoring_thread()
         config.monitor_thread = monitors_all
         self._last = monotonic()
         self._timer = self._hub.loop.timer(_PULSE, repeat=_PULSE)

@@ -142,8 +142,8 @@ def test_bytes_that_are_no_event_are_shown_as_hex(shop: Shop, nsqd: Nsqd, make_b
 
 @pytest.mark.timeout(180)
 def test_thousands_are_replayed_and_an_interruption_loses_none(shop: Shop, nsqd: Nsqd, make_bus: MakeBus) -> None:
-    parked = Parked(shop, nsqd, make_bus, 3000)
-    assert len(parked.list("--limit", "5000")) == 3000
+    parked = Parked(shop, nsqd, make_bus, 2000)
+    assert len(parked.list("--limit", "5000")) == 2000
     for number in (signal.SIGINT, signal.SIGKILL, signal.SIGHUP):
         replay = subprocess.Popen(
             shop.command("dead", "replay", parked.topic, "reader"),
@@ -163,15 +163,15 @@ def test_thousands_are_replayed_and_an_interruption_loses_none(shop: Shop, nsqd:
         assert "Traceback" not in told
         # what a killed one held comes back after its message timeout
         eventually(lambda: parked.waiting() == parked.bus_count())
-    eventually(lambda: parked.depth() + parked.bus_count() >= 3000)
+    eventually(lambda: parked.depth() + parked.bus_count() >= 2000)
     began = time.monotonic()
     assert parked.run("replay").code == 0
     assert time.monotonic() - began < 30
     again = Seen()
     bus = make_bus(nsqd.url)
     bus.start(listener(parked.kind, again, name="reader"))
-    eventually(lambda: len(set(again.numbers)) == 3000, timeout=40)
-    assert len(again) < 3030  # what was on its way at an interruption, twice
+    eventually(lambda: len(set(again.numbers)) == 2000, timeout=40)
+    assert len(again) < 2030  # what was on its way at an interruption, twice
 
 
 @pytest.mark.parametrize(

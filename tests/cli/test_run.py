@@ -272,7 +272,7 @@ def test_a_port_that_is_taken_is_told(shop: Shop) -> None:
         for workers in ((), ("--workers", "2")):
             done = shop.run("run", "shop:service", "--health-port", str(listener.getsockname()[1]), *workers)
             assert done.code == 2
-            assert "another port" in done.err
+            assert "give another" in done.err
 
 
 def test_a_mistake_in_the_users_code_names_its_line(shop: Shop) -> None:
