@@ -22,7 +22,7 @@ from eventbus.contracts.data import DataCheck, choose_contract
 from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.targets import attribute_of
 from eventbus.envelope import Envelope
-from eventbus.errors import ConfigurationError, MisfitError
+from eventbus.errors import ConfigurationError, EncodeError, MisfitError, PublishError
 from eventbus.event import Event, event_topic
 from eventbus.identity import InstantWriter, new_id
 from eventbus.names import check_name
@@ -31,6 +31,8 @@ from eventbus.routes import first_fault
 app = typer.Typer(add_completion=False)
 
 _BATCH = 200
+_PATIENCE = 0.2
+"""Seconds after which what was read is sent, although more may come."""
 _MOST_COMPLAINTS = 20
 
 
@@ -62,8 +64,8 @@ def publish(
 ) -> None:
     """Publish an event, or one for each line of standard input, by its published contract or its class.
 
-    Prints the id of each event that the broker confirmed. Lines that are no valid event are named and left out; exit code 1
-    says that there were some.
+    Prints the event's id once the broker has confirmed it. Of lines it says how many were confirmed; those that are no valid
+    event are named and left out, and exit code 1 says that there were some.
 
     Example: eventbus publish orders_placed @order.json --bus nsq://127.0.0.1:4161
     """
@@ -106,12 +108,18 @@ def _is_one_document(content: bytes) -> bool:
     return True
 
 
-def _lines(source: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines; a terminal or a pipe is waited for in a thread, so that the bus goes on meanwhile."""
+def _lines(source: Iterable[bytes]) -> Iterator[bytes | None]:
+    """Yield the lines, and None whenever the next one lets us wait: what came must not wait for what may never come.
+
+    A thread of the pool waits for them, so that the bus goes on meanwhile.
+    """
     lines = iter(source)
     pool = get_hub().threadpool
     while True:
-        line = next(lines, None) if isinstance(source, list) else pool.apply(next, (lines, None))
+        coming = pool.spawn(next, lines, None)
+        if not coming.wait(_PATIENCE):
+            yield None
+        line = coming.get()
         if line is None:
             return
         yield line
@@ -124,10 +132,10 @@ class _Publisher:
         self._bus = bus
         self._options = options
         self._write = InstantWriter().write
-        self._make: Callable[[bytes], Envelope | bytes]
+        self._make: Callable[[bytes], Envelope] | None = None
         if is_raw:
-            self._make = bytes
-        elif options.event is not None:
+            return
+        if options.event is not None:
             self._event_type = self._class(options.event)
             self._make = self._by_class
         else:
@@ -139,52 +147,77 @@ class _Publisher:
 
     def publish_one(self, document: bytes) -> None:
         """Publish one document; print its id."""
-        made = self._make(document)
-        self._send([made])
-        say(made.id if isinstance(made, Envelope) else f"{len(made)} bytes")
+        identity, body = self._message(document)
+        self._send([body])
+        say(identity)
 
-    def publish_lines(self, lines: Iterable[bytes]) -> tuple[int, int]:
+    def publish_lines(self, lines: Iterable[bytes | None]) -> tuple[int, int]:
         """Publish one event for each line; return how many were confirmed and how many refused."""
         sent = refused = 0
-        batch: list[Envelope | bytes] = []
+        batch: list[bytes] = []
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=complaints, disable=not complaints.is_terminal) as progress:
-            task = progress.add_task("published", total=None)
-            for number, line in enumerate(lines, start=1):
-                document = line.rstrip(b"\r\n")
-                if not document.strip():
-                    continue
-                try:
-                    batch.append(self._make(document))
-                except (ConfigurationError, MisfitError) as error:
-                    refused += 1
-                    if refused <= _MOST_COMPLAINTS:
-                        complain(f"line {number}: {error}")
-                if len(batch) >= _BATCH:
-                    sent += self._send(batch)
-                    batch = []
-                    progress.update(task, completed=sent)
-            sent += self._send(batch)
-            progress.update(task, completed=sent, total=sent)
+        number = 0
+        try:
+            with Progress(*columns, console=complaints, disable=not complaints.is_terminal) as progress:
+                task = progress.add_task("published", total=None)
+                for line in lines:
+                    if line is None or len(batch) >= _BATCH:
+                        self._send(batch)
+                        sent += len(batch)
+                        batch = []
+                        progress.update(task, completed=sent)
+                    if line is None:
+                        continue
+                    number += 1
+                    document = line.rstrip(b"\r\n")
+                    if not document.strip():
+                        continue
+                    try:
+                        batch.append(self._message(document)[1])
+                    except (ConfigurationError, EncodeError) as error:
+                        refused += 1
+                        if refused <= _MOST_COMPLAINTS:
+                            complain(f"line {number}: {error}")
+                self._send(batch)
+                sent += len(batch)
+                batch = []
+                progress.update(task, completed=sent, total=sent)
+        except (PublishError, KeyboardInterrupt):
+            unknown = f"; of the {len(batch):,} events up to line {number:,} it is not known" if batch else ""
+            complain(f"{sent:,} published, {refused:,} refused{unknown}")
+            raise
         if refused > _MOST_COMPLAINTS:
             complain(f"and {refused - _MOST_COMPLAINTS:,} more lines that are no valid event")
         return sent, refused
 
-    def _send(self, batch: list[Envelope | bytes]) -> int:
-        """Publish what was made; returns once all is confirmed."""
+    def _message(self, document: bytes) -> tuple[str, bytes]:
+        """Return what to call a document's message, and its bytes.
+
+        Raises:
+            ConfigurationError, EncodeError: it can never be sent.
+        """
         bus, options = self._bus, self._options
-        timeout = bus.publish_timeout
-        if len(batch) == 1 or options.delay:
-            for made in batch:
-                if isinstance(made, bytes):
-                    bus.engine.publish(options.topic, made, delay=options.delay, timeout=timeout)
-                else:
-                    wait = bus.outgoing.defer(made, options.delay or None, None)
-                    bus.outgoing.send(options.topic, made, wait, timeout)
-        elif batch:
-            bodies = [made if isinstance(made, bytes) else bus.outgoing.encode(made) for made in batch]
-            bus.engine.publish_many(options.topic, bodies, timeout=timeout)
-        return len(batch)
+        if self._make is None:
+            most = bus.engine.max_message_bytes
+            if not 0 < len(document) <= most:
+                raise ConfigurationError(f"{len(document):,} bytes: a message has 1 to {most:,}")
+            return f"{len(document)} bytes", document
+        envelope = self._make(document)
+        if options.subject is not None:
+            envelope.subject = options.subject
+        if options.delay:
+            bus.outgoing.defer(envelope, options.delay, None)
+        return envelope.id, bus.outgoing.encode(envelope)
+
+    def _send(self, bodies: list[bytes]) -> None:
+        """Publish messages; returns once all are confirmed."""
+        engine, topic, timeout = self._bus.engine, self._options.topic, self._bus.publish_timeout
+        if self._options.delay:
+            delay = min(self._options.delay, engine.max_delay)
+            for body in bodies:
+                engine.publish(topic, body, delay=delay, timeout=timeout)
+        elif bodies:
+            engine.publish_many(topic, bodies, timeout=timeout)
 
     # -- from a document to what is sent ----------------------------------------------------------------------------
 
@@ -203,25 +236,25 @@ class _Publisher:
             event = self._event_type.model_validate(_json(document))
         except ValidationError as error:
             raise MisfitError(f"{self._event_type.__name__}: {first_fault(error)}") from None
-        return self._bus.outgoing.envelope(event, subject=self._options.subject)
+        return self._bus.outgoing.envelope(event)
 
     def _by_contract(self, document: bytes) -> Envelope:
         data = _json(document)
         self._check.check(data)
-        contract = self._contract
         now = time()
-        envelope = Envelope(new_id(now), self._bus.source, contract.type, self._write(now), data)
-        if contract.version != 1:
-            envelope.version = contract.version
-        if self._options.subject is not None:
-            envelope.subject = self._options.subject
+        envelope = Envelope(new_id(now), self._bus.source, self._contract.type, self._write(now), data)
+        if self._contract.version != 1:
+            envelope.version = self._contract.version
         return envelope
 
 
 def _json(document: bytes) -> Any:
+    def refuse(name: str) -> Any:
+        raise ValueError(f"{name} is no JSON")
+
     try:
-        return json.loads(document)
+        return json.loads(document, parse_constant=refuse)
     except UnicodeDecodeError:
         raise ConfigurationError("no JSON: the bytes are no UTF-8") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"no JSON: {error}") from None

@@ -69,7 +69,8 @@ def run(
         float, typer.Option("--wait", min=0.0, envvar="EVENTBUS_WAIT", help="Seconds to wait for a broker at the start.")
     ] = 10.0,
     log_format: Annotated[
-        str, typer.Option("--log-format", envvar="EVENTBUS_LOG_FORMAT", help="console, json, or auto: as the output is.")
+        LogFormat,
+        typer.Option("--log-format", envvar="EVENTBUS_LOG_FORMAT", help="console, json, or auto: as the output is."),
     ] = "auto",
     log_level: Annotated[
         str, typer.Option("--log-level", envvar="EVENTBUS_LOG_LEVEL", help="debug, info, warning or error.")
@@ -103,7 +104,7 @@ def run(
             health=None if health_port is None else f"{health_host}:{health_port}",
             grace=grace,
             wait=wait,
-            log_format=_log_format(log_format),
+            log_format=log_format,
             log_level=log_level,
             blocking_limit=blocking_limit,
         )
@@ -111,7 +112,3 @@ def run(
         if place is None and (workers is not None or reload):
             raise typer.Exit(Supervisor(options, workers or 1, reload=reload).run())
         raise typer.Exit(work(options, place))
-
-
-def _log_format(text: str) -> LogFormat:
-    return text  # type: ignore[return-value] # configure_logs refuses what is none, with the names of those that are

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import os
@@ -18,13 +17,13 @@ from urllib.parse import urlsplit
 import gevent
 import gevent.event
 import gevent.os
-import gevent.socket
 
 from eventbus.bus import Bus
 from eventbus.cli.session import INTERRUPTED
 from eventbus.contracts.targets import import_from, services_of
 from eventbus.errors import BrokerUnreachableError, EventBusError
 from eventbus.observe import Observation
+from eventbus.observe.hub import LIMIT
 from eventbus.observe.logs import LogFormat
 from eventbus.packing import LIBRARY
 from eventbus.service import Service
@@ -58,7 +57,7 @@ class RunOptions:
     wait: float = 10.0
     log_format: LogFormat = "auto"
     log_level: str = "info"
-    blocking_limit: float = 0.25
+    blocking_limit: float = LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +160,7 @@ def _tell(bus: Bus, services: Sequence[Service], options: RunOptions) -> None:
     for service in services:
         log.info("%s listens to %s on channel %s", service.name, ", ".join(service.topics), service.channel)
     parts = urlsplit(options.bus or bus.settings.url)
-    is_fast = importlib.util.find_spec("ormsgpack") is not None
-    hint = "" if is_fast else "; twice as fast with: pip install 'eventbus[fast]'"
+    hint = "" if LIBRARY != "msgpack" else "; twice as fast with: pip install 'eventbus[fast]'"
     log.info("running on %s://%s, events packed by %s%s", parts.scheme, parts.netloc, LIBRARY, hint)
 
 

@@ -36,14 +36,18 @@ def examine(bus: Bus, services: Sequence[Service], *, contracts: str, watch: flo
     known = dict.fromkeys(name.upper() for model in (BusSettings, NsqOptions) for name in model.model_fields)
     yield from check_environment(known)
     yield from _contracts(services, contracts)
+    is_reachable = True
     try:
         bus.engine.ping(timeout=bus.publish_timeout)
     except BrokerUnreachableError as error:
+        is_reachable = False
         yield fault(UNREACHABLE, str(error), "start the brokers, or correct --bus or EVENTBUS_URL")
     if isinstance(bus.engine, NsqEngine):
         yield from check_cluster(bus, bus.engine, services)
     else:
         yield note("engine", f"{bus.engine.scheme}:// is no cluster: there is nothing of it to look at from here")
+        return
+    if not is_reachable:
         return
     try:
         before, began = bus.engine.stats(), time.monotonic()

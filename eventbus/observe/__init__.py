@@ -4,7 +4,7 @@ Each part can be used alone, as middleware of a bus; `Observation` puts all of t
 the extra `eventbus[observe]`.
 """
 
-from eventbus.observe.health import Health, HealthApp, HealthServer
+from eventbus.observe.health import Health, HealthPages, HealthServer
 from eventbus.observe.hub import HubWatch
 from eventbus.observe.logs import configure_logs
 from eventbus.observe.metrics import Metrics
@@ -13,7 +13,7 @@ from eventbus.observe.tracing import TracedApp, Tracing
 
 __all__ = [
     "Health",
-    "HealthApp",
+    "HealthPages",
     "HealthServer",
     "HubWatch",
     "Metrics",

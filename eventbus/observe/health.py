@@ -65,7 +65,7 @@ class Health:
         return faults
 
 
-class HealthApp:
+class HealthPages:
     """The pages, as a WSGI application."""
 
     def __init__(self, health: Health, metrics: Metrics) -> None:

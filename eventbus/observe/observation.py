@@ -9,7 +9,7 @@ import gevent
 
 from eventbus.middleware import Middleware
 from eventbus.observe.export import export_traces
-from eventbus.observe.health import Health, HealthApp, HealthServer
+from eventbus.observe.health import Health, HealthPages, HealthServer
 from eventbus.observe.hub import LIMIT, HubWatch
 from eventbus.observe.logs import LogFormat, configure_logs
 from eventbus.observe.metrics import Metrics
@@ -64,7 +64,7 @@ class Observation:
         self._watch.start()
         self._health = Health(bus, self._watch)
         if where is not None:
-            self._server = HealthServer(HealthApp(self._health, self.metrics), where)
+            self._server = HealthServer(HealthPages(self._health, self.metrics), where)
             if self._server.port:
                 log.info("health pages and metrics on %s", where.rpartition(":")[0] + f":{self._server.port}")
         self._refresher = gevent.spawn(self._refresh)

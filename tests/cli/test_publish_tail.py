@@ -91,6 +91,54 @@ def test_lines_that_are_no_event_are_named_and_the_others_published(shop: Shop, 
     assert [json.loads(line)["data"]["number"] for line in taken(nsqd, shop, "shop_placed", 2)] == [1, 3]
 
 
+def test_what_came_does_not_wait_for_what_may_never_come(shop: Shop, nsqd: Nsqd) -> None:
+    publish = subprocess.Popen(
+        shop.command("publish", "shop_placed", "-", "--event", "shop:Placed"),
+        cwd=shop.folder,
+        env={**os.environ, **shop.environment, "EVENTBUS_URL": nsqd.url},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert publish.stdin is not None
+    assert publish.stderr is not None
+    publish.stdin.write(events([1, 2]).encode())
+    publish.stdin.flush()
+
+    def published() -> int:
+        return sum(each["message_count"] for each in nsqd.get("/stats", format="json")["topics"])
+
+    eventually(lambda: published() == 2)
+    publish.stdin.write(events([3]).encode())
+    publish.stdin.close()
+    assert "3 published, 0 refused" in publish.stderr.read().decode()
+    publish.stderr.close()
+    assert publish.wait() == 0
+
+
+def test_a_broker_that_goes_away_in_the_middle_says_how_far_it_came(shop: Shop, nsqd: Nsqd) -> None:
+    publish = subprocess.Popen(
+        shop.command("publish", "shop_placed", "-", "--event", "shop:Placed"),
+        cwd=shop.folder,
+        env={**os.environ, **shop.environment, "EVENTBUS_URL": nsqd.url, "EVENTBUS_PUBLISH_TIMEOUT": "1"},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert publish.stdin is not None
+    assert publish.stderr is not None
+    publish.stdin.write(events([1, 2]).encode())
+    publish.stdin.flush()
+    eventually(lambda: sum(each["message_count"] for each in nsqd.get("/stats", format="json")["topics"]) == 2)
+    nsqd.stop()
+    publish.stdin.write(events([3, 4, 5]).encode())
+    publish.stdin.close()
+    told = publish.stderr.read().decode()
+    publish.stderr.close()
+    assert publish.wait() in (1, 3)
+    assert "2 published, 0 refused; of the 3 events up to line 5 it is not known" in told
+    assert "Traceback" not in told
+    nsqd.start()
+
+
 def test_raw_bytes_are_published_as_they_are(shop: Shop, nsqd: Nsqd) -> None:
     url = {"EVENTBUS_URL": nsqd.url}
     assert shop.run("publish", "raw", "hello", "--raw", **url).code == 0
@@ -106,6 +154,8 @@ def test_raw_bytes_are_published_as_they_are(shop: Shop, nsqd: Nsqd) -> None:
     ("arguments", "code", "words"),
     [
         (("orders_placed", "{"), 2, "no JSON"),
+        (("orders_placed", "NaN"), 2, "NaN is no JSON"),
+        (("raw", "", "--raw"), 2, "0 bytes: a message has 1 to"),
         (("orders_placed", "@nowhere.json"), 2, "nowhere.json: No such file"),
         (("nobody_knows", "{}"), 2, "has no contract"),
         (("orders_placed", "{}", "--type", "OrderBurnt"), 2, "there are OrderPlaced v1"),

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -116,7 +118,6 @@ def test_workers_share_the_work_and_a_crashed_one_is_started_again(shop: Shop, n
     fill(shop, nsqd, [13])
     eventually(lambda: metric(port, "eventbus_worker_crashes_total") >= 2)
     assert page(port, "/healthz") == (200, "alive\n")
-    fill(shop, nsqd, [777])
     nsqd.post("/channel/empty", topic="shop_placed", channel="shopper")
     eventually(lambda: page(port, "/readyz") == (200, "ready\n"), timeout=50)
     assert "ended with exit code 9" in running.output()
@@ -138,13 +139,20 @@ def test_workers_end_when_their_supervisor_is_killed(shop: Shop, nsqd: Nsqd, end
     eventually(lambda: clients() == 0)
 
 
-def test_ctrl_c_in_a_terminal_reaches_each_worker_once(shop: Shop, nsqd: Nsqd, ends: Ends) -> None:
+def test_ctrl_c_in_a_terminal_reaches_each_worker_once(shop: Shop, nsqd: Nsqd) -> None:
     fill(shop, nsqd, [1, 2], seconds=1.0)
-    running: Process = ends(shop.start("run", "shop:service", "--workers", "2", "--bus", nsqd.url))
-    eventually(lambda: running.output().count("running on") == 2)
+    with (shop.folder / "log").open("wb") as log:
+        running = subprocess.Popen(
+            shop.command("run", "shop:service", "--workers", "2", "--bus", nsqd.url),
+            cwd=shop.folder,
+            env={**os.environ, **shop.environment},
+            stderr=log,
+            start_new_session=True,
+        )
+    eventually(lambda: (shop.folder / "log").read_text().count("running on") == 2)
     time.sleep(0.3)
-    running.signal(signal.SIGINT)
-    assert running.wait() == 0
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does it: all of the group
+    assert running.wait(20) == 0
     assert shop.handled == [1, 2]
 
 

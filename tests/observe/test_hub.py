@@ -11,7 +11,7 @@ from gevent import monkey
 
 from eventbus import Backoff, Bus, Event, Service
 from eventbus.errors import ConfigurationError
-from eventbus.observe import Health, HealthApp, HealthServer, HubWatch, Metrics
+from eventbus.observe import Health, HealthPages, HealthServer, HubWatch, Metrics
 from tests.observe.test_metrics import value
 from tests.waiting import eventually
 
@@ -85,7 +85,7 @@ def test_the_pages_answer_while_a_handler_blocks() -> None:
         bus.message_timeout = 1.0
         watch = HubWatch(bus, metrics, limit=0.1)
         health = Health(bus, watch)
-        server = HealthServer(HealthApp(health, metrics), "127.0.0.1:0")
+        server = HealthServer(HealthPages(health, metrics), "127.0.0.1:0")
         watch.start()
         bus.start(service)
         assert page(server.port, "/readyz") == (503, "starting\n")
@@ -111,7 +111,7 @@ def test_the_pages_answer_while_a_handler_blocks() -> None:
 
 def test_a_port_that_is_taken_is_named() -> None:
     with Bus("memory://") as bus:
-        app = HealthApp(Health(bus), Metrics())
+        app = HealthPages(Health(bus), Metrics())
         server = HealthServer(app, "127.0.0.1:0")
         with pytest.raises(ConfigurationError, match=f"127.0.0.1:{server.port}.*give another port"):
             HealthServer(app, f"127.0.0.1:{server.port}")
