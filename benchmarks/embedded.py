@@ -10,10 +10,10 @@ import gevent
 from benchmarks.order import OrderPlaced, make_order
 from benchmarks.rows import Row, compare
 from eventbus import Bus, Service
-from eventbus.codec import MsgpackCodec, decode, dump
-from eventbus.envelope import Envelope
 from eventbus.event import event_info
-from eventbus.identity import InstantWriter, new_id
+from eventbus.wire.codec import MsgpackCodec, decode, dump
+from eventbus.wire.envelope import Envelope
+from eventbus.wire.identity import InstantWriter, new_id
 
 _EVENTS = 40_000
 _SAMPLE = [make_order() for _ in range(1000)]

@@ -22,8 +22,8 @@ import gevent.socket
 
 from benchmarks.order import OrderPlaced, make_order
 from eventbus import Bus, Event, Service
-from eventbus.codec import decode
 from eventbus.event import event_topic
+from eventbus.wire.codec import decode
 
 TOPIC = event_topic(OrderPlaced)
 
@@ -35,7 +35,7 @@ def _address(url: str) -> tuple[str, int]:
 
 def _body() -> bytes:
     with Bus("memory://", source="orders") as bus:
-        return bus.outgoing.encode(bus.outgoing.envelope(make_order()))
+        return bus.publisher.envelopes.encode(bus.publisher.envelopes.make(make_order()))
 
 
 def fill(url: str, count: str) -> None:

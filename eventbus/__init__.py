@@ -48,14 +48,15 @@ from eventbus.errors import (
     UnknownEngineError,
 )
 from eventbus.event import Event, Value
+from eventbus.handlers.binding import Batch
 from eventbus.middleware import Middleware, Outcome
 from eventbus.retry import Retry
-from eventbus.service import Batch, Service
+from eventbus.service import Service
 from eventbus.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus
-    from eventbus.draining import DrainReport
+    from eventbus.delivery.draining import DrainReport
 
 __all__ = [  # noqa: RUF022 - grouped by concept
     # events
@@ -102,7 +103,7 @@ def __getattr__(name: str) -> Any:
 
         return Bus
     if name == "DrainReport":
-        from eventbus.draining import DrainReport
+        from eventbus.delivery.draining import DrainReport
 
         return DrainReport
     raise AttributeError(f"module 'eventbus' has no attribute {name!r}")

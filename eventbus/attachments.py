@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from eventbus.context import Context
 from eventbus.event import Event
 
-if TYPE_CHECKING:
-    from eventbus.bus import Bus
-
+B_contra = TypeVar("B_contra", contravariant=True)
 C_co = TypeVar("C_co", bound=Context, covariant=True)
 
 
-class Attachment(Protocol):
-    """Started with `Bus.attach` or with the first service that names it, and stopped with the bus."""
+class Attachment(Protocol[B_contra]):
+    """Started with `Bus.attach` or with the first service that names it, and stopped with the bus.
 
-    def start(self, bus: Bus) -> None:
+    It says itself what it needs of the bus: `start` may take a `Bus`, or a protocol with less in it.
+    """
+
+    def start(self, bus: B_contra, /) -> None:
         """Begin; called once for each bus, before any delivery comes."""
         ...
 
@@ -40,7 +41,7 @@ class OnStart:
     def __init__(self, work: Callable[[], object]) -> None:
         self._work = work
 
-    def start(self, bus: Bus) -> None:
+    def start(self, bus: object) -> None:
         """Do it."""
         self._work()
 
@@ -55,7 +56,7 @@ class OnStart:
         return True
 
 
-class InboxLike(Attachment, Protocol[C_co]):
+class InboxLike(Attachment[Any], Protocol[C_co]):
     """Runs handlers so that an event has its effect once, however often it is delivered. `eventbus.sql.Inbox` is one."""
 
     @property

@@ -21,21 +21,23 @@ import gevent.event
 from gevent.hub import get_hub
 
 from eventbus.attachments import Attachment
-from eventbus.codec import CODECS
 from eventbus.context import current_cause
-from eventbus.dead_letters import DeadLetters
-from eventbus.dispatch import Dispatcher
-from eventbus.draining import DrainReport, drain
+from eventbus.dead_letters import RESERVE, DeadLetters
+from eventbus.delivery.dispatcher import Dispatcher
+from eventbus.delivery.draining import DrainReport, drain
+from eventbus.delivery.quota import DeliveryQuota
+from eventbus.delivery.ticker import Ticker
 from eventbus.engines import open_engine
 from eventbus.engines.base import Engine
 from eventbus.errors import BusStateError, ConfigurationError
 from eventbus.event import Event, event_topic
-from eventbus.intake import Intake
 from eventbus.middleware import Middleware
-from eventbus.outgoing import Outgoing
+from eventbus.publishing.envelopes import EnvelopeFactory
+from eventbus.publishing.publisher import Publisher
+from eventbus.runtime.randomness import SYSTEM, Randomness
 from eventbus.service import Service
 from eventbus.settings import BusSettings
-from eventbus.ticker import Ticker
+from eventbus.wire.codec import CODECS
 
 if TYPE_CHECKING:
     from eventbus.contracts.enforce import Enforcer
@@ -51,6 +53,7 @@ class Bus:
         codec: how events are written, "msgpack" or "json"; both are always read.
         middleware: hooks around publish and handle, the first outermost.
         settings: everything else; from the EVENTBUS_* environment unless given.
+        randomness: source of ids and of the jitter of retries; the system's unless given.
 
     Raises:
         ConfigurationError: when URL or settings are wrong.
@@ -65,6 +68,7 @@ class Bus:
         codec: str | None = None,
         middleware: Sequence[Middleware] = (),
         settings: BusSettings | None = None,
+        randomness: Randomness = SYSTEM,
     ) -> None:
         self.settings = settings or BusSettings.from_environment()
         if engine is not None and url is not None:
@@ -80,11 +84,12 @@ class Bus:
         self.message_timeout: float = preferred.get("message_timeout", self.settings.message_timeout)
         self.max_in_flight: int = preferred.get("max_in_flight", self.settings.max_in_flight)
         self.max_depth = self.settings.max_depth
-        self.intake: Intake | None = None
+        self.quota: DeliveryQuota | None = None
+        self.randomness = randomness
         self.ticker = Ticker()
         self.dispatchers: list[Dispatcher] = []
         self._services: list[Service] = []
-        self.attachments: list[Attachment] = []
+        self.attachments: list[Attachment[Bus]] = []
         self._enforcer: Enforcer | None = None
         if self.settings.contracts != "off":
             from eventbus.contracts.enforce import Enforcer
@@ -93,7 +98,8 @@ class Bus:
         self.check_event = None if self._enforcer is None else self._enforcer.check_event
         for each in self.middleware:
             each.bind(self)
-        self.outgoing = Outgoing(self.engine, CODECS[name](), self.source, self.middleware, check=self.check_event)
+        self._codec = CODECS[name]()
+        self.publisher = self.make_publisher(self.source, self.middleware)
         self._hub = get_hub()
         self.is_stopping = False
         self._is_closed = False
@@ -140,10 +146,10 @@ class Bus:
         """
         self._check_open()
         topic = event_topic(type(event))
-        outgoing = self.outgoing
-        envelope = outgoing.envelope(event, subject=subject, expires_in=expires_in)
-        wait = 0.0 if delay is None and deliver_at is None else outgoing.defer(envelope, delay, deliver_at)
-        outgoing.send(topic, envelope, wait, self.publish_timeout if timeout is None else timeout)
+        publisher = self.publisher
+        envelope = publisher.envelopes.make(event, subject=subject, expires_in=expires_in)
+        wait = 0.0 if delay is None and deliver_at is None else publisher.envelopes.defer(envelope, delay, deliver_at)
+        publisher.send(topic, envelope, wait, self.publish_timeout if timeout is None else timeout)
         return envelope.id
 
     def publish_all(self, events: Iterable[Event], *, timeout: float | None = None) -> list[str]:
@@ -156,9 +162,21 @@ class Bus:
             As `publish`.
         """
         self._check_open()
-        envelopes = [(event_topic(type(event)), self.outgoing.envelope(event)) for event in events]
-        self.outgoing.send_all(envelopes, self.publish_timeout if timeout is None else timeout)
+        envelopes = [(event_topic(type(event)), self.publisher.envelopes.make(event)) for event in events]
+        self.publisher.send_all(envelopes, self.publish_timeout if timeout is None else timeout)
         return [envelope.id for _, envelope in envelopes]
+
+    def make_publisher(self, source: str, middleware: Sequence[Middleware]) -> Publisher:
+        """Return a publisher over this bus's engine, for who publishes under a name or through middleware of its own."""
+        envelopes = EnvelopeFactory(
+            self._codec,
+            source,
+            clock=self.engine.clock,
+            randomness=self.randomness,
+            max_bytes=self.engine.max_message_bytes - RESERVE,
+            check=self.check_event,
+        )
+        return Publisher(self.engine, envelopes, middleware)
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -211,7 +229,7 @@ class Bus:
         for dispatcher in started:
             dispatcher.subscribe()
 
-    def attach(self, *attachments: Attachment) -> None:
+    def attach(self, *attachments: Attachment[Bus]) -> None:
         """Start an outbox, a server or the like, and stop it with this bus; one that is attached already is left alone."""
         self._check_open()
         for attachment in attachments:
@@ -219,11 +237,11 @@ class Bus:
                 self.attachments.append(attachment)
                 attachment.start(self)
 
-    def take_at_most(self, count: int) -> Intake:
+    def take_at_most(self, count: int) -> DeliveryQuota:
         """Take no more than `count` deliveries; call it before `start`. Return what tells when they are taken."""
-        self.intake = Intake(count)
+        self.quota = DeliveryQuota(count)
         self.max_in_flight = min(self.max_in_flight, count)  # what is taken only to be given back has one attempt less
-        return self.intake
+        return self.quota
 
     @property
     def is_idle(self) -> bool:

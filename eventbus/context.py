@@ -7,20 +7,26 @@ that greenlets of other deliveries do not see it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from eventbus.envelope import Envelope
-
-if TYPE_CHECKING:
-    from eventbus.bus import Bus
-    from eventbus.engines.base import Delivery
-    from eventbus.event import Event
-
+from eventbus.engines.base import Delivery
+from eventbus.event import Event
+from eventbus.wire.envelope import Envelope
 
 current_cause: ContextVar[tuple[Envelope, str] | None] = ContextVar("eventbus_cause", default=None)
 """The envelope being handled and the name of the service that handles it."""
+
+
+class Publishes(Protocol):
+    """What a context needs of the bus: that it publishes."""
+
+    @property
+    def publish(self) -> Callable[..., str]:
+        """Publishes one event, confirmed, and returns its id; takes what `Bus.publish` takes."""
+        ...
 
 
 class Context:
@@ -32,7 +38,7 @@ class Context:
         self,
         envelope: Envelope,
         delivery: Delivery,
-        bus: Bus,
+        bus: Publishes,
         *,
         service: str,
         instance: str,

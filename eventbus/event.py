@@ -8,6 +8,7 @@ topic and name and only the fields that are read. `read` builds a view from the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -15,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 from eventbus.errors import EventDefinitionError
-from eventbus.identity import new_id
 from eventbus.names import check_name
-from eventbus.wire_types import check_nested, keep_on_the_wire
+from eventbus.wire.field_types import check_nested, keep_on_the_wire
+from eventbus.wire.identity import new_id
 
 _ID = "__event_id__"
 
@@ -123,7 +124,7 @@ def event_topic(event_type: type[Event]) -> str:
     return topic
 
 
-def event_id(event: Event) -> str:
+def event_id(event: Event, make: Callable[[], str] = new_id) -> str:
     """Return the id of this event object (UUIDv7 text), made at the first call and the same ever after.
 
     So publishing the same object again, after an unknown outcome, sends the same id.
@@ -131,5 +132,5 @@ def event_id(event: Event) -> str:
     state = event.__dict__
     identifier: str | None = state.get(_ID)
     if identifier is None:
-        identifier = state[_ID] = new_id()
+        identifier = state[_ID] = make()
     return identifier

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eventbus.context import Context
-from eventbus.envelope import Envelope
-
-if TYPE_CHECKING:
-    from eventbus.bus import Bus
+from eventbus.wire.envelope import Envelope
 
 RunObserver = Callable[[Envelope, float, float], None]
 """Called after a handler returned, with the envelope and the monotonic instants of its begin and end. Must not raise."""
@@ -45,8 +42,8 @@ class Outcome(Enum):
 class Middleware:
     """Base with hooks that do nothing; override what you need. Must be safe to call from many greenlets."""
 
-    def bind(self, bus: Bus) -> None:
-        """Called once when the bus is made that this middleware is given to, before any other hook."""
+    def bind(self, bus: Any) -> None:
+        """Called once with the `Bus` that this middleware is given to, when it is made and before any other hook."""
 
     def wants(self, hook: str) -> bool:
         """Whether `hook` is to be called; asked when the bus is made, and when a service is started. True for all that are

@@ -2,95 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Generic, Literal, TypeVar, overload
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal, TypeVar, overload
 
 from eventbus.attachments import Attachment, InboxLike
 from eventbus.backoff import Backoff
 from eventbus.context import Context
 from eventbus.errors import ConfigurationError, HandlerDefinitionError
 from eventbus.event import Event, event_info, event_topic
+from eventbus.handlers.binders import BatchBinder, Binder
+from eventbus.handlers.binding import Batch, Binding
+from eventbus.handlers.signatures import check_signature
 from eventbus.names import check_name, dead_letter_topic
 from eventbus.retry import Retry
-from eventbus.signatures import check_signature
 
 E = TypeVar("E", bound=Event)
 C = TypeVar("C", bound=Context)
-R = TypeVar("R", bound=Event | Sequence[Event] | None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Hand events to the handler in lists.
-
-    Attributes:
-        size: most events of one list.
-        wait: longest time in seconds that the first event of a list waits for others.
-    """
-
-    size: int = 100
-    wait: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.size < 1 or not 0 <= self.wait < float("inf"):
-            raise ConfigurationError(f"{self!r}: give size >= 1 and wait in seconds, 0 or more")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
-    """One handler bound to one event, with its policy.
-
-    Attributes:
-        concurrency: most runs of this handler at a time in this process.
-        timeout: seconds after which a run is interrupted and counts as failed.
-    """
-
-    event_type: type[Event]
-    topic: str
-    type_name: str
-    handler: Callable[..., Any]
-    wants_context: bool
-    retry: Retry
-    concurrency: int
-    timeout: float
-    batch: Batch | None
-    inbox: InboxLike[Any] | None = None
-
-    @property
-    def name(self) -> str:
-        """The handler's name, for people."""
-        return getattr(self.handler, "__qualname__", repr(self.handler))
-
-
-class Binder(Generic[E, C]):
-    """Takes the handler of one event, whose context is a `C`; use it as a decorator or call it with a bound method."""
-
-    def __init__(self, bind: Callable[[Callable[..., Any]], None]) -> None:
-        self._bind = bind
-
-    @overload
-    def __call__(self, handler: Callable[[E], R]) -> Callable[[E], R]: ...
-    @overload
-    def __call__(self, handler: Callable[[E, C], R]) -> Callable[[E, C], R]: ...
-    def __call__(self, handler: Callable[..., Any]) -> Callable[..., Any]:
-        self._bind(handler)
-        return handler
-
-
-class BatchBinder(Generic[E, C]):
-    """Takes the handler of lists of one event."""
-
-    def __init__(self, bind: Callable[[Callable[..., Any]], None]) -> None:
-        self._bind = bind
-
-    @overload
-    def __call__(self, handler: Callable[[list[E]], R]) -> Callable[[list[E]], R]: ...
-    @overload
-    def __call__(self, handler: Callable[[list[E], list[C]], R]) -> Callable[[list[E], list[C]], R]: ...
-    def __call__(self, handler: Callable[..., Any]) -> Callable[..., Any]:
-        self._bind(handler)
-        return handler
 
 
 class Service:
@@ -126,7 +54,7 @@ class Service:
         self.backoff = backoff or Backoff()
         self.max_in_flight = max_in_flight
         self._bindings: dict[tuple[str, str], Binding] = {}
-        self._attachments: list[Attachment] = []
+        self._attachments: list[Attachment[Any]] = []
 
     def __repr__(self) -> str:
         return f"<Service {self.name} on {', '.join(self.topics) or 'no topic'}>"
@@ -142,12 +70,12 @@ class Service:
         return tuple(dict.fromkeys(topic for topic, _ in self._bindings))
 
     @property
-    def attachments(self) -> tuple[Attachment, ...]:
+    def attachments(self) -> tuple[Attachment[Any], ...]:
         """What starts and stops with this service: its inboxes, and what was given to `attach`; each once."""
         inboxes = [binding.inbox for binding in self.bindings if binding.inbox is not None]
         return tuple({id(each): each for each in [*self._attachments, *inboxes]}.values())
 
-    def attach(self, *attachments: Attachment) -> None:
+    def attach(self, *attachments: Attachment[Any]) -> None:
         """Let an outbox, a server or the like start and stop with this service."""
         self._attachments.extend(attachments)
 

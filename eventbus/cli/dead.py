@@ -16,9 +16,10 @@ from rich.text import Text
 
 from eventbus.cli.options import AsJson, BusUrl, Channel, Topic, Yes
 from eventbus.cli.session import FAILED, complain, complaints, confirmed, connected, out, reported, say
-from eventbus.dead_letters import DeadLetter, DeadLetters, Where
+from eventbus.dead_letters import DeadLetter, DeadLetters
+from eventbus.dead_letters.mending import Where
 from eventbus.errors import ConfigurationError, DecodeError, EventBusError
-from eventbus.texts import one_line
+from eventbus.runtime.redaction import one_line
 
 app = typer.Typer(
     add_completion=False, help="Look at dead letters, send them again, or throw them away.", no_args_is_help=True

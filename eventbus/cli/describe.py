@@ -12,8 +12,9 @@ from eventbus.cli.options import AppDir, AsJson, Factory, Targets
 from eventbus.cli.session import out, reported, say
 from eventbus.contracts.targets import configured, import_from, services_of
 from eventbus.event import event_info
+from eventbus.handlers.binding import Binding
 from eventbus.names import dead_letter_topic
-from eventbus.service import Binding, Service
+from eventbus.service import Service
 
 app = typer.Typer(add_completion=False)
 

@@ -21,12 +21,12 @@ from eventbus.cli.session import FAILED, complain, complaints, connected, report
 from eventbus.contracts.data import DataCheck, choose_contract
 from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.targets import attribute_of
-from eventbus.envelope import Envelope
+from eventbus.delivery.routes import first_fault
 from eventbus.errors import ConfigurationError, EncodeError, MisfitError, PublishError
 from eventbus.event import Event, event_topic
-from eventbus.identity import InstantWriter, new_id
 from eventbus.names import check_name
-from eventbus.routes import first_fault
+from eventbus.wire.envelope import Envelope
+from eventbus.wire.identity import InstantWriter, new_id
 
 app = typer.Typer(add_completion=False)
 
@@ -206,8 +206,8 @@ class _Publisher:
         if options.subject is not None:
             envelope.subject = options.subject
         if options.delay:
-            bus.outgoing.defer(envelope, options.delay, None)
-        return envelope.id, bus.outgoing.encode(envelope)
+            bus.publisher.envelopes.defer(envelope, options.delay, None)
+        return envelope.id, bus.publisher.envelopes.encode(envelope)
 
     def _send(self, bodies: list[bytes]) -> None:
         """Publish messages; returns once all are confirmed."""
@@ -236,7 +236,7 @@ class _Publisher:
             event = self._event_type.model_validate(_json(document))
         except ValidationError as error:
             raise MisfitError(f"{self._event_type.__name__}: {first_fault(error)}") from None
-        return self._bus.outgoing.envelope(event)
+        return self._bus.publisher.envelopes.make(event)
 
     def _by_contract(self, document: bytes) -> Envelope:
         data = _json(document)

@@ -18,13 +18,13 @@ from rich.text import Text
 from eventbus.bus import Bus
 from eventbus.cli.options import BusUrl, Yes
 from eventbus.cli.session import complain, confirmed, connected, out, reported
-from eventbus.codec import decode
 from eventbus.engines.base import Delivery, TopicStats
-from eventbus.envelope import Envelope
 from eventbus.errors import ConfigurationError, DecodeError
-from eventbus.identity import parse_instant
 from eventbus.names import check_name, is_ephemeral
-from eventbus.texts import one_line
+from eventbus.runtime.redaction import one_line
+from eventbus.wire.codec import decode
+from eventbus.wire.envelope import Envelope
+from eventbus.wire.identity import parse_instant
 
 app = typer.Typer(add_completion=False)
 

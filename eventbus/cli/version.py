@@ -10,7 +10,7 @@ import typer
 
 import eventbus
 from eventbus.cli.options import AsJson
-from eventbus.packing import LIBRARY
+from eventbus.wire.packing import LIBRARY
 
 app = typer.Typer(add_completion=False)
 

@@ -25,9 +25,9 @@ from eventbus.errors import BrokerUnreachableError, EventBusError
 from eventbus.observe import Observation
 from eventbus.observe.hub import LIMIT
 from eventbus.observe.logs import LogFormat
-from eventbus.packing import LIBRARY
 from eventbus.service import Service
 from eventbus.settings import BusSettings
+from eventbus.wire.packing import LIBRARY
 
 log = logging.getLogger("eventbus.run")
 

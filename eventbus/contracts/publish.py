@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from eventbus.codec import CODECS, decode
 from eventbus.contracts.contract import Contract, Retirement, contract_of, renewed
 from eventbus.contracts.evolution import breaks
 from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.subset import differences
 from eventbus.contracts.views import View
-from eventbus.envelope import Envelope
 from eventbus.errors import ContractError, DecodeError
 from eventbus.event import Event, event_info, event_topic
+from eventbus.wire.codec import CODECS, decode
+from eventbus.wire.envelope import Envelope
 
 _ID = "018f0000-0000-7000-8000-000000000000"
 _TIME = "2026-01-31T12:00:00.000000Z"

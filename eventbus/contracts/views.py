@@ -13,14 +13,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from eventbus.codec import MsgpackCodec, decode
 from eventbus.contracts.contract import Contract
 from eventbus.contracts.schema import read_schema
 from eventbus.contracts.subset import differences
 from eventbus.contracts.values import edges, example
-from eventbus.envelope import Envelope
 from eventbus.event import Event, event_info, event_topic
 from eventbus.service import Service
+from eventbus.wire.codec import MsgpackCodec, decode
+from eventbus.wire.envelope import Envelope
 
 _INTERNAL = ".receipts"
 

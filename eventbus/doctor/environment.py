@@ -13,7 +13,7 @@ import gevent.monkey
 from packaging.version import Version
 
 from eventbus.doctor.findings import Finding, fault, note, ok, warning
-from eventbus.packing import LIBRARY
+from eventbus.wire.packing import LIBRARY
 
 _LEAST = {"gevent": "26.9", "gnsq": "1.0.2", "msgpack": "1.2.1", "pydantic": "2.12"}
 _FILES = 4096

@@ -6,9 +6,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
-from eventbus.clock import Clock
 from eventbus.engines.base import Engine
 from eventbus.errors import UnknownEngineError
+from eventbus.runtime.clock import Clock
 
 BUILT_IN = {
     "memory": "eventbus.engines.memory:open_memory",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from eventbus.clock import Clock
+from eventbus.runtime.clock import Clock
 
 
 class Delivery(Protocol):

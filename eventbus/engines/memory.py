@@ -18,12 +18,12 @@ import gevent
 import gevent.event
 from pydantic import BaseModel, ConfigDict, Field
 
-from eventbus.clock import Clock, SystemClock
 from eventbus.engines.base import Receiver, TopicStats
 from eventbus.engines.memory_channel import Channel, MemoryDelivery, MemorySubscription
 from eventbus.engines.url import read_options
 from eventbus.errors import BusStateError, NotSent, Rejected
 from eventbus.names import check_name
+from eventbus.runtime.clock import Clock, SystemClock
 
 _BEFORE_YIELD = 256
 """Publishes after which the hub runs: handlers in this process must not wait until a publisher blocks."""

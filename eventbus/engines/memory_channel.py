@@ -12,9 +12,9 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 
-from eventbus.clock import Clock, Timer
 from eventbus.engines.base import ChannelStats, Receiver
 from eventbus.names import is_ephemeral
+from eventbus.runtime.clock import Clock, Timer
 
 
 class MemoryDelivery:

@@ -60,7 +60,7 @@ class Health:
             name = f"{each.topic}/{each.channel}"
             if each.subscription is None or not each.subscription.is_connected:
                 faults.append(f"{name}: not connected")
-            elif not each.valve.is_flowing:
+            elif not each.flow.is_flowing:
                 faults.append(f"{name}: backing off")
         return faults
 

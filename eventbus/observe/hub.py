@@ -18,7 +18,7 @@ import gevent.events
 from gevent.hub import get_hub
 
 from eventbus.observe.metrics import Metrics
-from eventbus.texts import one_line
+from eventbus.runtime.redaction import one_line
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus
@@ -111,7 +111,7 @@ class HubWatch:
     def _report(self, greenlet: Any) -> None:
         what = f"greenlet {one_line(repr(greenlet), most=100)}"
         for dispatcher in list(self._bus.dispatchers):
-            run = dispatcher.running.get(greenlet)
+            run = dispatcher.execution.running.by_greenlet.get(greenlet)
             if run is not None:
                 jobs, route, _ = run
                 self._suspect = (dispatcher.service.name, dispatcher.topic, dispatcher.channel)

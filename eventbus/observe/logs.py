@@ -16,9 +16,9 @@ from typing import Literal, TextIO
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from eventbus.delivery.outcome_log import FIELDS
 from eventbus.errors import ConfigurationError
-from eventbus.outcome_log import FIELDS
-from eventbus.texts import one_line
+from eventbus.runtime.redaction import one_line
 
 LogFormat = Literal["auto", "console", "json"]
 LEVELS = ("debug", "info", "warning", "error", "critical")

@@ -15,9 +15,9 @@ from prometheus_client.metrics_core import Metric
 
 from eventbus.errors import PublishError
 from eventbus.middleware import Middleware, Outcome, RunObserver
-from eventbus.observe.cells import BOUNDS, Histogram, PublishCell, RunCell
-from eventbus.packing import LIBRARY
+from eventbus.observe.buckets import BOUNDS, Histogram, PublishCell, RunCell
 from eventbus.version import __version__
+from eventbus.wire.packing import LIBRARY
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus
@@ -164,8 +164,8 @@ class Metrics(Middleware):
             subscription = dispatcher.subscription
             sums = gauges.setdefault(key, [0, 0, 0, 0])
             sums[0] += subscription.in_flight if subscription is not None else 0
-            sums[1] += len(dispatcher.running)
-            sums[2] = max(sums[2], 0 if dispatcher.valve.is_flowing else 1)
+            sums[1] += len(dispatcher.execution.running.by_greenlet)
+            sums[2] = max(sums[2], 0 if dispatcher.flow.is_flowing else 1)
             sums[3] = max(sums[3], 1 if subscription is not None and subscription.is_connected else 0)
         for place, number in handled.items():
             outcomes.add_metric(place, number)

@@ -17,10 +17,10 @@ from opentelemetry.trace import Link, ProxyTracerProvider, Span, SpanKind, Statu
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from eventbus.context import Context
-from eventbus.envelope import Envelope
 from eventbus.errors import Verdict
 from eventbus.middleware import Middleware
 from eventbus.version import __version__
+from eventbus.wire.envelope import Envelope
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus

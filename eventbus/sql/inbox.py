@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from eventbus.context import Context
 from eventbus.errors import ConfigurationError, HandlerResultError
 from eventbus.event import Event
-from eventbus.failpoints import hit
+from eventbus.runtime.failpoints import hit
 from eventbus.sql.database import Database, after_commit, insert_once
 from eventbus.sql.messenger import Messenger
 from eventbus.sql.outbox import Outbox
@@ -160,7 +160,7 @@ class Inbox:
         self._time = bus.engine.clock.time
         if self._outbox is not None:
             bus.attach(self._outbox)
-        self._messenger = Messenger(self, bus)
+        self._messenger = Messenger(repr(self), self.database, bus, bindings=self.bindings, poll=self.poll, keep=self.keep)
 
     def stop_intake(self) -> None:
         """The bus itself stops the deliveries."""

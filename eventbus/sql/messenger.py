@@ -8,20 +8,17 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from eventbus.codec import CODECS
 from eventbus.engines.base import Engine
 from eventbus.errors import InvalidNameError
-from eventbus.failpoints import hit
 from eventbus.names import check_name
-from eventbus.outgoing import Outgoing
-from eventbus.sql.database import insert_once, skip_locked
+from eventbus.runtime.failpoints import hit
+from eventbus.sql.database import Database, insert_once, skip_locked
 from eventbus.sql.receipts import receipt_topic, receipts_given_on
 from eventbus.sql.rounds import Rounds
 from eventbus.sql.tables import bindings, inbox, receipts_due
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus
-    from eventbus.sql.inbox import Inbox
 
 log = logging.getLogger("eventbus.sql")
 
@@ -32,36 +29,49 @@ _TIDY_EVERY = 60.0
 
 
 class Messenger:
-    """Sends what lies in `eventbus_receipts_due`."""
+    """Sends what lies in `eventbus_receipts_due`.
 
-    def __init__(self, box: Inbox, bus: Bus) -> None:
-        self._box = box
-        self._database = box.database
+    Args:
+        name: of the inbox, for people.
+        bindings: topic, type name and channel of each handler that runs through the inbox; it may grow.
+        poll: seconds between two looks for receipts that other processes left.
+        keep: seconds for which claims are kept.
+    """
+
+    def __init__(
+        self, name: str, database: Database, bus: Bus, *, bindings: set[tuple[str, str, str]], poll: float, keep: float
+    ) -> None:
+        self._name = name
+        self._bindings = bindings
+        self._keep = keep
+        self._database = database
         self._engine: Engine = bus.engine
         self._timeout = bus.publish_timeout
         self._time = bus.engine.clock.time
-        self._outgoing = Outgoing(bus.engine, CODECS[bus.settings.codec](), bus.source, ())
+        self._envelopes = bus.make_publisher(bus.source, ()).envelopes
         self._since: dict[tuple[str, str], dict[str, float]] = {}
         self._noted = 0
         self._introduced: set[tuple[str, str]] = set()
         self._tidied = 0.0
-        self._rounds = Rounds(f"receipts of {box!r}", self._work, bus.engine.clock, poll=box.poll, linger=_LINGER)
+        self._rounds = Rounds(
+            f"receipts of {name}", self._work, bus.engine.clock, poll=poll, linger=_LINGER, draw=bus.randomness.random
+        )
         self.wake = self._rounds.wake
         self.is_idle = self._rounds.is_idle
         self.stop = self._rounds.stop
 
     def complain(self, error: Exception) -> None:
         """Log a receipt that could not be noted."""
-        log.warning("%r: a receipt could not be noted, the event comes again: %s", self._box, type(error).__name__)
+        log.warning("%s: a receipt could not be noted, the event comes again: %s", self._name, type(error).__name__)
 
     def _note_bindings(self, connection: Connection) -> dict[tuple[str, str], dict[str, float]]:
         """Return since when the channels are bound: by (topic, channel), by type name."""
         now = self._time()
-        rows = [{"topic": t, "type": n, "channel": c, "since": now} for t, n, c in sorted(self._box.bindings)]
+        rows = [{"topic": t, "type": n, "channel": c, "since": now} for t, n, c in sorted(self._bindings)]
         insert_once(connection, bindings, rows)
         since: dict[tuple[str, str], dict[str, float]] = {}
         for row in connection.execute(sa.select(bindings)):
-            if (row.topic, row.type, row.channel) in self._box.bindings:
+            if (row.topic, row.type, row.channel) in self._bindings:
                 since.setdefault((row.topic, row.channel), {})[row.type] = row.since
         return since
 
@@ -84,7 +94,7 @@ class Messenger:
 
     def _introduce(self) -> None:
         """Tell each origin once that its channel is there, before any event came."""
-        count = len(self._box.bindings)
+        count = len(self._bindings)
         if count != self._noted:
             self._since = self._database.transact(self._note_bindings)
             self._noted = count
@@ -128,11 +138,11 @@ class Messenger:
         given = receipts_given_on(reply)(
             topic=topic, channel=channel, since=self._since.get((topic, channel), {}), ids=tuple(ids)
         )
-        body = self._outgoing.encode(self._outgoing.envelope(given))
+        body = self._envelopes.encode(self._envelopes.make(given))
         self._engine.publish(reply, body, delay=0.0, timeout=self._timeout)
 
     def _tidy(self, connection: Connection) -> None:
-        old = sa.select(inbox.c.channel, inbox.c.event_id).where(inbox.c.claimed_at < self._time() - self._box.keep)
+        old = sa.select(inbox.c.channel, inbox.c.event_id).where(inbox.c.claimed_at < self._time() - self._keep)
         rows = list(connection.execute(skip_locked(old.limit(2000))))
         for row in rows:
             mine = (inbox.c.channel == row.channel) & (inbox.c.event_id == row.event_id)

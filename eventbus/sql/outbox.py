@@ -18,11 +18,11 @@ from sqlalchemy import Connection
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.orm import Session
 
-from eventbus.codec import CODECS
 from eventbus.errors import BusStateError, ConfigurationError
 from eventbus.event import Event, event_info, event_topic
-from eventbus.outgoing import Outgoing
+from eventbus.publishing.publisher import Publisher
 from eventbus.sql.database import Database, after_commit, insert_once
+from eventbus.sql.policy import OutboxPolicy
 from eventbus.sql.receipts import REPLY, Receipts, receipt_topic
 from eventbus.sql.relay import Relay
 from eventbus.sql.settling import Settling
@@ -84,7 +84,7 @@ class Outbox:
         self.keep = keep
         self.source = source
         self._bus: Bus | None = None
-        self._outgoing: Outgoing | None = None
+        self._publisher: Publisher | None = None
         self._relay: Relay | None = None
         self._settling: Settling | None = None
 
@@ -112,14 +112,14 @@ class Outbox:
             EncodeError, MessageTooLargeError: it could never be sent; nothing was added.
             BusStateError: the outbox is not attached to a bus.
         """
-        if self._bus is None or self._outgoing is None:
+        if self._bus is None or self._publisher is None:
             raise BusStateError("this outbox is not attached to a bus; call bus.attach(outbox) or start its service first")
         topic = event_topic(type(event))
-        envelope = self._outgoing.envelope(event, subject=subject, expires_in=expires_in)
+        envelope = self._publisher.envelopes.make(event, subject=subject, expires_in=expires_in)
         now = self._bus.engine.clock.time()
         due = 0.0
         if delay is not None or deliver_at is not None:
-            self._outgoing.defer(envelope, delay, deliver_at)
+            self._publisher.envelopes.defer(envelope, delay, deliver_at)
             due, envelope.deliver_at = envelope.deliver_at or 0.0, None
         if self.receipts is not None:
             envelope.extensions = {REPLY: receipt_topic(topic)}
@@ -127,7 +127,7 @@ class Outbox:
             "event_id": envelope.id,
             "topic": topic,
             "type": event_info(type(event)).name,
-            "body": self._outgoing.enqueue(topic, envelope),
+            "body": self._publisher.enqueue(topic, envelope),
             "created_at": now,
             "due_at": due,
             "expires_at": envelope.expires_at,
@@ -191,9 +191,10 @@ class Outbox:
             raise BusStateError("this outbox is attached to a bus already; make another Outbox on the same database")
         source = self.source or bus.source
         self._bus = bus
-        self._outgoing = Outgoing(bus.engine, CODECS[bus.settings.codec](), source, bus.middleware, check=bus.check_event)
-        self._settling = Settling(self, bus, source)
-        self._relay = Relay(self, bus, self._outgoing, self._settling)
+        self._publisher = bus.make_publisher(source, bus.middleware)
+        policy = OutboxPolicy(repr(self), self.database, self.receipts, self.poll, self.batch, self.keep)
+        self._settling = Settling(policy, bus, source)
+        self._relay = Relay(policy, bus, self._publisher, self._settling)
 
     def stop_intake(self) -> None:
         """Adding stays possible until the handlers have ended."""

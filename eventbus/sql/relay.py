@@ -13,16 +13,16 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from eventbus.errors import PublishError, Rejected
-from eventbus.failpoints import hit
-from eventbus.outgoing import Outgoing
+from eventbus.publishing.publisher import Publisher
+from eventbus.runtime.failpoints import hit
 from eventbus.sql.database import skip_locked
+from eventbus.sql.policy import OutboxPolicy
 from eventbus.sql.rounds import Rounds
 from eventbus.sql.settling import Settling
 from eventbus.sql.tables import outbox
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus
-    from eventbus.sql.outbox import Outbox
 
 log = logging.getLogger("eventbus.sql")
 
@@ -35,16 +35,18 @@ _AFTER_REFUSAL = 60.0
 class Relay:
     """Publishes the rows of one outbox from this process."""
 
-    def __init__(self, box: Outbox, bus: Bus, outgoing: Outgoing, settling: Settling) -> None:
-        self._box = box
+    def __init__(self, policy: OutboxPolicy, bus: Bus, publisher: Publisher, settling: Settling) -> None:
+        self._policy = policy
         self._bus = bus
-        self._outgoing = outgoing
+        self._publisher = publisher
         self._settling = settling
-        self._database = box.database
+        self._database = policy.database
         self._time = bus.engine.clock.time
         # longer than a publish may take, so that a slow broker does not make two relays send the same
         self._lease = 2 * bus.publish_timeout + 5.0
-        self._rounds = Rounds(f"relay of {box!r}", self._work, bus.engine.clock, poll=box.poll)
+        self._rounds = Rounds(
+            f"relay of {policy.name}", self._work, bus.engine.clock, poll=policy.poll, draw=bus.randomness.random
+        )
         self.wake = self._rounds.wake
         self.is_idle = self._rounds.is_idle
         self.stop = self._rounds.stop
@@ -66,7 +68,7 @@ class Relay:
             left = [row.id for rows_left in by_topic.values() for row in rows_left]
             if left:
                 self._release(left)
-        return 0 if len(rows) == self._box.batch else self._time_to(next_due)
+        return 0 if len(rows) == self._policy.batch else self._time_to(next_due)
 
     def _time_to(self, due: float | None) -> float | None:
         return None if due is None else max(due - self._time(), 0.001)
@@ -76,7 +78,7 @@ class Relay:
         now = self._time()
         free = outbox.c.published_at.is_(None) & (outbox.c.due_at <= now) & (outbox.c.leased_until <= now)
         order = (outbox.c.due_at, outbox.c.id)
-        chosen = skip_locked(sa.select(outbox.c.id).where(free).order_by(*order).limit(self._box.batch))
+        chosen = skip_locked(sa.select(outbox.c.id).where(free).order_by(*order).limit(self._policy.batch))
         ids = list(connection.scalars(chosen))
         when = sa.case((outbox.c.leased_until > outbox.c.due_at, outbox.c.leased_until), else_=outbox.c.due_at)
         later = sa.select(sa.func.min(when)).where(outbox.c.published_at.is_(None), when > now)
@@ -89,7 +91,7 @@ class Relay:
 
     def _publish(self, topic: str, rows: list[_Row]) -> None:
         try:
-            self._outgoing.forward(topic, [row.body for row in rows], self._bus.publish_timeout)
+            self._publisher.forward(topic, [row.body for row in rows], self._bus.publish_timeout)
         except Rejected as error:
             if len(rows) == 1:
                 self._note_refusal(rows[0], error)
@@ -117,4 +119,4 @@ class Relay:
         try:
             self._database.transact(lambda connection: connection.execute(change))
         except Exception as error:  # the lease ends by itself
-            log.warning("%r could not be released, wait for %g s: %s", self._box, self._lease, type(error).__name__)
+            log.warning("%s could not be released, wait for %g s: %s", self._policy.name, self._lease, type(error).__name__)

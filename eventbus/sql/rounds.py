@@ -10,9 +10,9 @@ import gevent
 import gevent.event
 from gevent.hub import get_hub
 
-from eventbus.clock import Clock, Timer
 from eventbus.context import current_cause
 from eventbus.retry import Retry
+from eventbus.runtime.clock import Clock, Timer
 
 log = logging.getLogger("eventbus.sql")
 
@@ -28,16 +28,25 @@ class Rounds:
     Args:
         work: returns the seconds after which something is due, 0 for at once, None for nothing known.
         poll: longest pause in seconds between two rounds.
+        draw: returns a number in [0, 1), for the jitter of the pauses after failures.
         linger: shortest time in seconds between a wake and its round, to let more come together.
     """
 
     def __init__(
-        self, name: str, work: Callable[[], float | None], clock: Clock, *, poll: float, linger: float = 0.0
+        self,
+        name: str,
+        work: Callable[[], float | None],
+        clock: Clock,
+        *,
+        poll: float,
+        draw: Callable[[], float],
+        linger: float = 0.0,
     ) -> None:
         self._name = name
         self._work = work
         self._clock = clock
         self._poll = poll
+        self._draw = draw
         self._linger = linger
         self._pauses = Retry(first=poll, ceiling=max(_LONGEST_PAUSE, poll))
         self._failures = 0
@@ -105,7 +114,7 @@ class Rounds:
             if self._failures & (self._failures - 1) == 0:  # the 1st, 2nd, 4th, 8th...: an outage fills no disk
                 text = str(error).split("\n", 1)[0]
                 log.warning("%s failed %d times, goes on: %s: %s", self._name, self._failures, type(error).__name__, text)
-            return max(self._pauses.delay(self._failures), 0.01)
+            return max(self._pauses.delay(self._failures, draw=self._draw), 0.01)
         if self._failures:
             log.info("%s works again after %d failures", self._name, self._failures)
         self._failures = 0

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from eventbus.codec import CODECS, decode
 from eventbus.errors import ConfigurationError
 from eventbus.retry import Retry
 from eventbus.service import Service
 from eventbus.sql.database import insert_once, skip_locked
+from eventbus.sql.policy import OutboxPolicy
 from eventbus.sql.receipts import ReceiptsGiven, receipt_topic, receipts_given_on
 from eventbus.sql.rounds import Rounds
 from eventbus.sql.tables import outbox, receipts, subscribers
+from eventbus.wire.codec import CODECS, decode
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus
-    from eventbus.sql.outbox import Outbox
 
 log = logging.getLogger("eventbus.sql")
 
@@ -43,20 +43,26 @@ _AT_ONCE = 500
 class Settling:
     """Marks, settles, repeats and removes the rows of one outbox."""
 
-    def __init__(self, box: Outbox, bus: Bus, source: str) -> None:
-        self._box = box
+    def __init__(self, policy: OutboxPolicy, bus: Bus, source: str) -> None:
+        self._policy = policy
         self._bus = bus
         self._source = source
-        self._database = box.database
+        self._database = policy.database
         self._time = bus.engine.clock.time
-        self._policy = box.receipts
+        self._receipts = policy.receipts
         self._listening: set[str] = set()
         self._tidied = 0.0
-        if self._policy is not None:
-            self._timeout = self._policy.timeout or bus.message_timeout + 5.0
+        if self._receipts is not None:
+            self._timeout = self._receipts.timeout or bus.message_timeout + 5.0
             for topic in self._database.transact(self._topics):
                 self.listen(topic)
-        self._rounds = Rounds(f"settling of {box!r}", self._work, bus.engine.clock, poll=max(box.poll, 1.0))
+        self._rounds = Rounds(
+            f"settling of {policy.name}",
+            self._work,
+            bus.engine.clock,
+            poll=max(policy.poll, 1.0),
+            draw=bus.randomness.random,
+        )
         self.is_idle = self._rounds.is_idle
 
     def stop(self, timeout: float) -> None:
@@ -71,7 +77,7 @@ class Settling:
 
     def listen(self, topic: str) -> None:
         """Take receipts for `topic` from now on; before its first event goes out."""
-        if self._policy is None or topic in self._listening:
+        if self._receipts is None or topic in self._listening:
             return
         listener = Service(self._source)
         # what cannot be written now, because the database is away, is tried for a day
@@ -81,7 +87,7 @@ class Settling:
             self._bus.start(listener)
         except ConfigurationError as error:
             raise ConfigurationError(
-                f"{self._box!r}: receipts of {topic!r}: {error}; or give Outbox(receipts=None)"
+                f"{self._policy.name}: receipts of {topic!r}: {error}; or give Outbox(receipts=None)"
             ) from None
         self._listening.add(topic)
 
@@ -128,7 +134,7 @@ class Settling:
         connection.execute(sa.select(outbox.c.id).where(outbox.c.id.in_(ids)).order_by(outbox.c.id).with_for_update())
         change = sa.update(outbox).where(outbox.c.id.in_(ids))
         values = {"published_at": sa.func.coalesce(outbox.c.published_at, now), "attempts": outbox.c.attempts + 1}
-        if self._policy is None:
+        if self._receipts is None:
             connection.execute(change.values(**values, settled_at=now))
             return
         # a row from a time without receipts does not ask for any, and would wait for ever
@@ -138,12 +144,12 @@ class Settling:
 
     def _waited_for(self) -> sa.ColumnElement[bool]:
         """A subscriber that the row waits for, whether or not it has answered."""
-        assert self._policy is not None
+        assert self._receipts is not None
         return (
             (subscribers.c.topic == outbox.c.topic)
             & (subscribers.c.type == outbox.c.type)
             & (subscribers.c.since <= outbox.c.published_at + _SLACK)
-            & (subscribers.c.seen_at > self._time() - self._policy.forget_after)
+            & (subscribers.c.seen_at > self._time() - self._receipts.forget_after)
         )
 
     def _has_answered(self) -> sa.ColumnElement[bool]:
@@ -171,7 +177,7 @@ class Settling:
         if now - self._tidied > _TIDY_EVERY:
             self._database.transact(self._tidy)
             self._tidied = now
-        if self._policy is None:
+        if self._receipts is None:
             return None
         repeats, next_at = self._database.transact(self._take_due)
         for row, channels in repeats:
@@ -191,7 +197,7 @@ class Settling:
         return repeats, connection.scalar(sa.select(sa.func.min(outbox.c.next_at)).where(is_open))
 
     def _plan(self, connection: Connection, rows: list[_Row], now: float) -> list[tuple[_Row, list[str]]]:
-        assert self._policy is not None
+        assert self._receipts is not None
         missing: dict[int, list[str]] = {row.id: [] for row in rows}
         pairs = (
             sa.select(outbox.c.id, subscribers.c.channel)
@@ -206,7 +212,7 @@ class Settling:
             if is_over or not missing[row.id]:
                 values: dict[str, Any] = {"settled_at": now}
             else:
-                wait = min(self._timeout * self._policy.factor ** min(row.attempts, 64), self._policy.ceiling)
+                wait = min(self._timeout * self._receipts.factor ** min(row.attempts, 64), self._receipts.ceiling)
                 values = {"next_at": now + wait, "attempts": row.attempts + 1}
                 repeats.append((row, missing[row.id]))
             connection.execute(sa.update(outbox).where(outbox.c.id == row.id).values(**values))
@@ -226,7 +232,7 @@ class Settling:
             connection.execute(
                 skip_locked(
                     sa.select(outbox.c.id, outbox.c.event_id)
-                    .where(outbox.c.settled_at < self._time() - self._box.keep)
+                    .where(outbox.c.settled_at < self._time() - self._policy.keep)
                     .limit(5 * _AT_ONCE)
                 )
             )

@@ -26,7 +26,7 @@ class VirtualTimer:
 
 
 class VirtualClock:
-    """A clock that a test moves; implements `eventbus.clock.Clock`."""
+    """A clock that a test moves; implements `eventbus.runtime.clock.Clock`."""
 
     def __init__(self) -> None:
         self._passed = 0.0

@@ -20,7 +20,6 @@ from eventbus.bus import Bus
 from eventbus.context import Context
 from eventbus.dead_letters import DeadLetter
 from eventbus.engines.memory import MemoryOptions
-from eventbus.envelope import Envelope
 from eventbus.errors import EventBusError
 from eventbus.event import Event, event_info, event_topic
 from eventbus.middleware import Middleware, Outcome
@@ -29,6 +28,7 @@ from eventbus.service import Service
 from eventbus.settings import BusSettings
 from eventbus.testing.clock import VirtualClock
 from eventbus.testing.faults import FaultyEngine
+from eventbus.wire.envelope import Envelope
 
 E = TypeVar("E", bound=Event)
 
@@ -165,7 +165,7 @@ class Harness:
                 names = ", ".join([f"{each.topic}/{each.channel}" for each in busy] + [repr(each) for each in attached])
                 raise NotSettledError(f"handlers on {names} still run; do they wait for something that the test must give?")
             # a handler that waits for real input or output needs real time
-            pause = 0.0005 if attached or all(each.running for each in busy) else 0.0
+            pause = 0.0005 if attached or all(each.execution.running.by_greenlet for each in busy) else 0.0
 
     def _surface(self) -> None:
         failures, self._record.failures = self._record.failures, []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eventbus.codec import decode
+from eventbus.wire.codec import decode
 from tests.cli.kit import Shop, events
 from tests.nsqd import Nsqd, Process
 from tests.waiting import eventually

@@ -9,7 +9,7 @@ import gevent
 import pytest
 
 from eventbus import Backoff, Batch, Outcome, Reject, Retry, RetryLater, Service
-from eventbus.backoff import State
+from eventbus.delivery.circuit_breaker import State
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.conformance.worlds import World, unique
 from tests.waiting import eventually, stays
@@ -234,12 +234,12 @@ def test_a_channel_whose_handlers_keep_failing_backs_off_and_recovers(world: Wor
         bus.start(service)
         publish_numbers(bus, kind, range(20))
         dispatcher = bus.dispatchers[0]
-        eventually(lambda: dispatcher.valve.backoff.state is not State.CLOSED)
+        eventually(lambda: dispatcher.flow.breaker.state is not State.CLOSED)
         count = len(seen)
         gevent.sleep(1.0)
         assert len(seen) - count <= 6, "the broken dependency is hammered"
         database.is_down = False
-        eventually(lambda: dispatcher.valve.backoff.state is State.CLOSED)
+        eventually(lambda: dispatcher.flow.breaker.state is State.CLOSED)
         eventually(lambda: set(seen.numbers) == set(range(20)))
         eventually(lambda: dispatcher.handled == 20)
 
@@ -258,7 +258,7 @@ def test_backing_off_ends_although_the_test_deliveries_are_poison(world: World) 
     with world.bus() as bus:
         bus.start(service)
         publish_numbers(bus, kind, [1, 2])
-        eventually(lambda: bus.dispatchers[0].valve.backoff.state is not State.CLOSED)
+        eventually(lambda: bus.dispatchers[0].flow.breaker.state is not State.CLOSED)
         for _ in range(3):
             bus.engine.publish(service.topics[0], b"poison", delay=0.0, timeout=5.0)
         database.is_down = False

@@ -16,7 +16,7 @@ from typing import Any
 import msgpack
 
 from eventbus import DecodeError, EncodeError
-from eventbus.codec import MsgpackCodec, decode
+from eventbus.wire.codec import MsgpackCodec, decode
 
 MAX_SECONDS = 2.0
 _INTERESTING = [

@@ -15,9 +15,9 @@ import gevent
 import pytest
 
 from eventbus import Bus, Reject
-from eventbus.codec import decode
 from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.http import HttpError, request
+from eventbus.wire.codec import decode
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.nsqd import HOST, Nsqd, Nsqlookupd, Process, free_port, program
 from tests.unit.test_examples import EXPECTED, FOLDER

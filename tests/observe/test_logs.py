@@ -14,7 +14,7 @@ import structlog
 from eventbus import Backoff, Bus, Event, Reject, Retry, RetryLater, Service
 from eventbus.errors import ConfigurationError
 from eventbus.observe.logs import RepeatFilter, configure_logs
-from eventbus.texts import one_line, without_data
+from eventbus.runtime.redaction import one_line, without_data
 from tests.waiting import eventually
 
 CANARY = "canary.person@example.org"

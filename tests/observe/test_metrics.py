@@ -7,13 +7,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from eventbus import Bus, Event, Reject, RetryLater, Service
-from eventbus.envelope import Envelope
 from eventbus.errors import NotSent
-from eventbus.identity import InstantWriter
 from eventbus.observe import Metrics
-from eventbus.observe.cells import BOUNDS, RunCell
+from eventbus.observe.buckets import BOUNDS, RunCell
 from eventbus.observe.metrics import MOST_LABELS
 from eventbus.sql import Database, Outbox, metadata
+from eventbus.wire.envelope import Envelope
+from eventbus.wire.identity import InstantWriter
 from tests.waiting import eventually
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventbus import ConfigurationError, failpoints
-from eventbus.failpoints import PLACES, FailpointError, read_failpoints, set_failpoint
+from eventbus.runtime.failpoints import PLACES, FailpointError, read_failpoints, set_failpoint
 from eventbus.sql import Database, metadata
 from tests.nsqd import Nsqd, Process
 from tests.sql.conftest import Shop

@@ -24,11 +24,11 @@ from eventbus import (
     Middleware,
     Service,
 )
-from eventbus.envelope import Envelope
 from eventbus.errors import Rejected
 from eventbus.sql import Database, Outbox, metadata
 from eventbus.sql.tables import outbox as table
 from eventbus.testing import Harness
+from eventbus.wire.envelope import Envelope
 from tests.sql.events import Placed, Shipped, effects_in, note, rows_of, tables
 from tests.waiting import eventually
 

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventbus import DecodeError, EncodeError, Event, Value
-from eventbus.codec import JsonCodec, Limits, MsgpackCodec, _read_msgpack_carefully, decode, dump
-from eventbus.envelope import Envelope, read_attributes
-from eventbus.packing import read_plainly_with_msgpack, read_plainly_with_ormsgpack
+from eventbus.wire.codec import JsonCodec, Limits, MsgpackCodec, _read_msgpack_carefully, decode, dump
+from eventbus.wire.envelope import Envelope, read_attributes
+from eventbus.wire.packing import read_plainly_with_msgpack, read_plainly_with_ormsgpack
 
 CODECS = [MsgpackCodec(), JsonCodec()]
 ENVELOPE: dict[str, Any] = {

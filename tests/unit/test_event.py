@@ -13,8 +13,8 @@ import pytest
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from eventbus import Event, EventDefinitionError, InvalidNameError, Value
-from eventbus.codec import dump
 from eventbus.event import event_id, event_info, event_topic
+from eventbus.wire.codec import dump
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventbus import Backoff, Batch, ConfigurationError, InvalidNameError, Reject, Retry, RetryLater
-from eventbus.backoff import BackoffState, State
-from eventbus.identity import InstantWriter, new_id, parse_instant
+from eventbus.delivery.circuit_breaker import CircuitBreaker, State
 from eventbus.names import check_name, dead_letter_topic
+from eventbus.wire.identity import InstantWriter, new_id, parse_instant
 
 
 @given(attempt=st.integers(1, 65_000), first=st.floats(0, 100), factor=st.floats(1, 1e6), extra=st.floats(0, 1e6))
@@ -57,7 +57,7 @@ def test_other_policies_that_cannot_work_are_refused() -> None:
 
 
 def test_backing_off_pauses_probes_and_ends() -> None:
-    state = BackoffState(Backoff(after=3, first=1, ceiling=3))
+    state = CircuitBreaker(Backoff(after=3, first=1, ceiling=3))
     assert [state.failed(), state.failed(), state.failed()] == [False, False, True]
     assert (state.state, state.pause()) == (State.OPEN, 1)
     assert not state.failed() and not state.succeeded(), "results from before the pause count for nothing"
@@ -72,7 +72,7 @@ def test_backing_off_pauses_probes_and_ends() -> None:
 
 @given(st.lists(st.sampled_from(["failed", "succeeded", "probe"]), max_size=200))
 def test_backoff_never_reaches_a_state_without_a_way_out(steps: list[str]) -> None:
-    state = BackoffState(Backoff(after=2))
+    state = CircuitBreaker(Backoff(after=2))
     for step in steps:
         getattr(state, step)()
         assert (state.state is State.CLOSED) == (state.level == 0)

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import gevent
 from gevent.hub import get_hub
 
-from eventbus.clock import Clock, SystemClock
 from eventbus.engines.base import Receiver, TopicStats
 from eventbus.engines.nsq.addresses import Address, parse_addresses
 from eventbus.engines.nsq.admin import Admin
@@ -27,6 +26,7 @@ from eventbus.engines.nsq.quiet import QuietTimer
 from eventbus.engines.url import read_options
 from eventbus.errors import BrokerUnreachableError, BusStateError, ConfigurationError, Rejected
 from eventbus.names import check_name
+from eventbus.runtime.clock import Clock, SystemClock
 
 log = logging.getLogger("eventbus.nsq")
 

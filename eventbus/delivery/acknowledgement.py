@@ -1,4 +1,4 @@
-"""Answers: what becomes of a delivery that is not handled, or whose handler did not simply return.
+"""Acknowledgement: what becomes of a delivery that is not handled, or whose handler did not simply return.
 
 Retried by requeueing, postponed, or parked as a dead letter and only then finished. Whatever fails on the way there puts the
 delivery back; none of these ways loses one.
@@ -9,18 +9,19 @@ from __future__ import annotations
 import logging
 from collections import Counter
 
-from eventbus import dead_letters
-from eventbus.codec import CODECS, decode
+from eventbus.dead_letters.parking import park
+from eventbus.delivery.interrupts import Interrupt, StopInterrupt
+from eventbus.delivery.outcome_log import OutcomeLog
+from eventbus.delivery.received import Received, Source
 from eventbus.engines.base import Delivery
-from eventbus.envelope import Envelope
 from eventbus.errors import HandlerTimeoutError, Reject, RetryLater
-from eventbus.jobs import Job, Source
+from eventbus.handlers.binding import Binding
 from eventbus.middleware import Middleware, Outcome
-from eventbus.outcome_log import OutcomeLog
-from eventbus.service import Binding
-from eventbus.texts import one_line
+from eventbus.runtime.redaction import one_line
+from eventbus.wire.codec import CODECS, decode
+from eventbus.wire.envelope import Envelope
 
-log = logging.getLogger("eventbus.answers")
+log = logging.getLogger("eventbus.delivery")
 
 EARLY_TOLERANCE = 0.005
 """Seconds before its time at which a delivery counts as due: engines count delays in milliseconds."""
@@ -28,15 +29,7 @@ AFTER_FAILED_PARKING = 5.0
 """Seconds before a delivery that could not be parked comes again."""
 
 
-class Interrupt(BaseException):
-    """Thrown into a handler that ran out of time; not an Exception, so that no handler swallows it by accident."""
-
-
-class StopInterrupt(Interrupt):
-    """Thrown into a handler that outlived the grace of a stop."""
-
-
-class Answers:
+class Acknowledger:
     """Answers the deliveries of one dispatcher, counts the outcomes and tells middleware."""
 
     def __init__(self, source: Source, topic: str, middleware: tuple[Middleware, ...]) -> None:
@@ -46,8 +39,8 @@ class Answers:
         self.observers = [each for each in middleware if each.wants("settled")]
         self.log = OutcomeLog(source.service.name, topic, source.service.channel)
         self._source = source
-        self._bus = source.bus
-        self._engine = source.bus.engine
+        self._host = source.host
+        self._engine = source.host.engine
         self._topic = topic
         self._channel = source.service.channel
         self._inboxes = {
@@ -83,16 +76,16 @@ class Answers:
             self.log.write(logging.DEBUG, "unhandled", envelope, delivery.attempts)
             self.settled(Outcome.UNHANDLED, envelope, delivery)
 
-    def failed(self, binding: Binding, job: Job, error: BaseException) -> bool:
+    def failed(self, binding: Binding, item: Received, error: BaseException) -> bool:
         """Answer a delivery whose handler raised; return whether that speaks against the channel as a whole."""
         self.under_way += 1
         try:
-            return self._answer_failure(binding, job, error)
+            return self._answer_failure(binding, item, error)
         finally:
             self.under_way -= 1
 
-    def _answer_failure(self, binding: Binding, job: Job, error: BaseException) -> bool:
-        delivery, envelope, attempt = job.delivery, job.envelope, job.attempt
+    def _answer_failure(self, binding: Binding, item: Received, error: BaseException) -> bool:
+        delivery, envelope, attempt = item.delivery, item.envelope, item.attempt
         if isinstance(error, StopInterrupt):
             delivery.requeue()
             self.log.write(logging.WARNING, "returned", envelope, attempt, f"{binding.name} outlived the grace of the stop")
@@ -114,7 +107,7 @@ class Answers:
         if attempt >= binding.retry.attempts:
             self.park(delivery, envelope, f"attempts used up: {attempt}", error, attempt)
             return True
-        delay = binding.retry.delay(attempt)
+        delay = binding.retry.delay(attempt, draw=self._host.randomness.random)
         self.log.write(
             logging.WARNING,
             "retried",
@@ -145,7 +138,7 @@ class Answers:
         copy.prior_attempts = prior_attempts
         codec = CODECS["json" if delivery.body[:1] == b"{" else "msgpack"]()
         try:
-            self._engine.publish(self._topic, codec.encode(copy), delay=wait, timeout=self._bus.publish_timeout)
+            self._engine.publish(self._topic, codec.encode(copy), delay=wait, timeout=self._host.publish_timeout)
         except Exception as error:
             log.warning(
                 "%s could not be deferred by a copy (%s); requeued for %.3g s", one_line(repr(envelope)), error, wait
@@ -159,7 +152,7 @@ class Answers:
     ) -> None:
         """Make a dead letter of the delivery, then finish it; where that fails, put it back."""
         try:
-            dead_letters.park(
+            park(
                 self._engine,
                 delivery,
                 topic=self._topic,
@@ -169,7 +162,8 @@ class Answers:
                 error=error,
                 attempts=attempts,
                 envelope=envelope,
-                timeout=self._bus.publish_timeout,
+                timeout=self._host.publish_timeout,
+                randomness=self._host.randomness,
             )
         except Exception as failure:
             self.log.write(logging.ERROR, "returned", envelope, attempts, "could not be parked, put back", failure)

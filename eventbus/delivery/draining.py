@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gevent
 
 from eventbus.attachments import Attachment
-from eventbus.dispatch import Dispatcher
+from eventbus.delivery.dispatcher import Dispatcher
 
 _TO_UNWIND = 1.0
 """Seconds that an interrupted handler has for its `finally` blocks."""
@@ -33,7 +34,7 @@ class DrainReport:
 
 
 def drain(
-    dispatchers: Sequence[Dispatcher], attachments: Sequence[Attachment], *, grace: float, timeout: float
+    dispatchers: Sequence[Dispatcher], attachments: Sequence[Attachment[Any]], *, grace: float, timeout: float
 ) -> DrainReport:
     """Stop the intake, wait up to `grace` seconds for what runs, interrupt the rest, and stop what is attached.
 
@@ -51,10 +52,10 @@ def drain(
     gevent.joinall(stops)
     returned = sum(each.value or 0 for each in stops)
     _wait(dispatchers, deadline)
-    interrupted = sum(each.runs.interrupt_all() for each in dispatchers)
+    interrupted = sum(each.execution.running.interrupt_all() for each in dispatchers)
     _wait(dispatchers, time.monotonic() + _TO_UNWIND)
     for each in dispatchers:
-        each.runs.give_up()
+        each.execution.running.give_up()
     finished = sum(each.handled for each in dispatchers) - handled
     # the last first: an API that was attached after its outbox may add to it until its last request has ended
     for attachment in reversed(attachments):

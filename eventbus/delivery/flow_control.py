@@ -1,20 +1,21 @@
-"""Valve: lets the deliveries of one channel flow, holds them, or lets one through as a test, as its backoff says."""
+"""Flow control: lets the deliveries of one channel flow, holds them, or lets one through as a test, as the breaker says."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 
-from eventbus.backoff import Backoff, BackoffState, State
-from eventbus.clock import Clock
+from eventbus.backoff import Backoff
+from eventbus.delivery.circuit_breaker import CircuitBreaker, State
+from eventbus.delivery.workers import Workers
 from eventbus.engines.base import Subscription
-from eventbus.workers import Workers
+from eventbus.runtime.clock import Clock
 
-log = logging.getLogger("eventbus.dispatch")
+log = logging.getLogger("eventbus.delivery")
 
 
-class Valve:
-    """Acts out what `BackoffState` decides: pauses and opens a subscription, and wakes the workers.
+class FlowControl:
+    """Acts out what `CircuitBreaker` decides: pauses and opens a subscription, and wakes the workers.
 
     Args:
         name: topic and channel, for people.
@@ -22,7 +23,7 @@ class Valve:
     """
 
     def __init__(self, policy: Backoff, clock: Clock, name: str, max_in_flight: int) -> None:
-        self.backoff = BackoffState(policy)
+        self.breaker = CircuitBreaker(policy)
         self._clock = clock
         self._name = name
         self._max_in_flight = max_in_flight
@@ -42,37 +43,37 @@ class Valve:
         self._set_max_in_flight = None
 
     @property
-    def is_probing(self) -> bool:
-        """Whether one delivery is being tried."""
-        return self.backoff.state is State.PROBING
-
-    @property
     def is_flowing(self) -> bool:
         """Whether nothing is held back."""
-        return self.backoff.state is State.CLOSED
+        return self.breaker.state is State.CLOSED
 
     def failed(self) -> None:
         """Count a failure that speaks against the channel as a whole."""
-        if not self.backoff.failed():
+        if not self.breaker.failed():
             return
-        seconds = self.backoff.pause()
+        seconds = self.breaker.pause()
         log.warning("%s backs off for %.3g s: its handlers keep failing", self._name, seconds)
         self._limit(0)
         self._clock.call_later(seconds, self._probe)
 
     def succeeded(self) -> None:
         """Count a success."""
-        if self.backoff.succeeded():
+        if self.breaker.succeeded():
             log.info("%s goes on: a test delivery passed", self._name)
             self._limit(self._max_in_flight)
             if self._workers is not None:
                 self._workers.wake()
 
     def _probe(self) -> None:
-        self.backoff.probe()
+        self.breaker.probe()
         # what is held already is tried first; with nothing held, one delivery is asked for
         self._limit(1)
         self.probe_next()
+
+    def probe_again(self) -> None:
+        """Try the next one, where the test that ended neither passed nor failed."""
+        if self.breaker.state is State.HALF_OPEN:
+            self.probe_next()
 
     def probe_next(self) -> None:
         """Try one of the deliveries that are held."""

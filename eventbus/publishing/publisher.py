@@ -1,23 +1,18 @@
-"""Outgoing: an event on its way from a publisher to the engine: envelope, cause, due time, bytes, middleware."""
+"""Publisher: hands envelopes to the engine, through middleware where there is some, and returns when they are confirmed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar, copy_context
-from datetime import datetime
 from time import monotonic
 
 import gevent
 
-from eventbus.codec import Codec, decode, dump
-from eventbus.context import current_cause
-from eventbus.dead_letters import RESERVE
 from eventbus.engines.base import Engine
-from eventbus.envelope import Envelope
-from eventbus.errors import EncodeError, MessageTooLargeError
-from eventbus.event import Event, event_id, event_info
-from eventbus.identity import InstantWriter
 from eventbus.middleware import Middleware
+from eventbus.publishing.envelopes import EnvelopeFactory
+from eventbus.wire.codec import decode
+from eventbus.wire.envelope import Envelope
 
 Send = Callable[[str, Envelope], None]
 
@@ -25,89 +20,32 @@ _options: ContextVar[tuple[float, float]] = ContextVar("eventbus_publish_options
 """Delay and timeout in seconds of the publish that is on its way through middleware."""
 
 
-class Outgoing:
-    """Makes envelopes and hands them to the engine."""
+class Publisher:
+    """Publishes what `envelopes` makes.
 
-    def __init__(
-        self,
-        engine: Engine,
-        codec: Codec,
-        source: str,
-        middleware: Sequence[Middleware],
-        *,
-        check: Callable[[type[Event]], None] | None = None,
-    ) -> None:
+    Attributes:
+        envelopes: makes the envelopes of this publisher.
+    """
+
+    def __init__(self, engine: Engine, envelopes: EnvelopeFactory, middleware: Sequence[Middleware] = ()) -> None:
+        self.envelopes = envelopes
         self._engine = engine
-        self._encode = codec.encode
-        self._source = source
-        self._check = check
-        self._write = InstantWriter().write
-        self._time = engine.clock.time
-        self._max_bytes = engine.max_message_bytes - RESERVE
+        self._encode = envelopes.encode
+        self._source = envelopes.source
         self._watchers = [each.sent for each in middleware if each.wants("sent")]
         self._enqueued = [each for each in middleware if each.wants("enqueue")]
         layers = [each for each in middleware if each.wants("publish")]
         self._through: Send | None = _wrap(layers, self._send_now) if layers else None
 
-    def envelope(self, event: Event, *, subject: str | None = None, expires_in: float | None = None) -> Envelope:
-        """Return the envelope in which `event` travels from here and now; caused by the event being handled, if any."""
-        if self._check is not None:
-            self._check(type(event))
-        info = event_info(type(event))
-        now = self._time()
-        envelope = Envelope(event_id(event), self._source, info.name, self._write(now), dump(event))
-        if info.version != 1:
-            envelope.version = info.version
-        if subject is not None:
-            envelope.subject = subject
-        cause = current_cause.get()
-        if cause is not None:
-            origin, service = cause
-            envelope.source = service
-            envelope.correlation_id = origin.correlation_id
-            envelope.causation_id = origin.id
-            envelope.depth = origin.depth + 1
-            envelope.traceparent = origin.traceparent
-        if expires_in is not None:
-            if not 0 < expires_in < float("inf"):
-                raise EncodeError(f"{info.name}: expires_in={expires_in!r}; give seconds above 0", event_name=info.name)
-            envelope.expires_at = now + expires_in
-        return envelope
-
-    def defer(self, envelope: Envelope, delay: float | None, deliver_at: datetime | None) -> float:
-        """Set when the event is due; return the part of the delay in seconds that the engine can hold."""
-        name = envelope.type
-        now = self._time()
-        if delay is not None and deliver_at is not None:
-            raise EncodeError(f"{name}: give delay or deliver_at, not both", event_name=name)
-        if deliver_at is not None:
-            if deliver_at.tzinfo is None:
-                raise EncodeError(f"{name}: deliver_at={deliver_at.isoformat()} has no time zone", event_name=name)
-            wait = max(deliver_at.timestamp() - now, 0.0)
-        else:
-            wait = delay or 0.0
-            if not 0 <= wait < float("inf"):
-                raise EncodeError(f"{name}: delay={delay!r}; give seconds, 0 or more", event_name=name)
-        if wait:
-            # also for short delays: nsqd forgets its timers when it restarts, and delivers at once
-            envelope.deliver_at = now + wait
-        return min(wait, self._engine.max_delay)
-
-    def encode(self, envelope: Envelope) -> bytes:
-        """Return the bytes of an envelope.
-
-        Raises:
-            EncodeError, MessageTooLargeError: it cannot be sent.
-        """
-        body = self._encode(envelope)
-        if len(body) > self._max_bytes:
-            raise MessageTooLargeError(event_name=envelope.type, size=len(body), limit=self._max_bytes)
-        return body
-
     def send(self, topic: str, envelope: Envelope, delay: float, timeout: float) -> None:
-        """Publish one envelope, through middleware where there is some, and return when it is confirmed."""
+        """Publish one envelope, through middleware where there is some, and return when it is confirmed.
+
+        Args:
+            delay: seconds before which no subscriber gets it; the engine holds what it can of them.
+        """
+        delay = min(delay, self._engine.max_delay)
         if self._through is None:
-            self._put(envelope.source, topic, self.encode(envelope), delay, timeout)
+            self._put(envelope.source, topic, self._encode(envelope), delay, timeout)
             return
         token = _options.set((delay, timeout))
         try:
@@ -119,12 +57,12 @@ class Outgoing:
         """Publish many envelopes, batched by topic; all are encoded before the first is sent."""
         if self._through is not None:
             for _, envelope in envelopes:
-                self.encode(envelope)  # raises before the first is sent; middleware may still add a little
+                self._encode(envelope)  # raises before the first is sent; middleware may still add a little
             self._send_together(envelopes, timeout)
             return
         by_topic: dict[str, list[bytes]] = {}
         for topic, envelope in envelopes:
-            by_topic.setdefault(topic, []).append(self.encode(envelope))
+            by_topic.setdefault(topic, []).append(self._encode(envelope))
         for topic, bodies in by_topic.items():
             self._put_many(envelopes[0][1].source, topic, bodies, timeout)
 
@@ -132,7 +70,7 @@ class Outgoing:
         """Return the bytes to keep for a later `forward`, after middleware has had its look."""
         for middleware in self._enqueued:
             middleware.enqueue(topic, envelope)
-        return self.encode(envelope)
+        return self._encode(envelope)
 
     def forward(self, topic: str, bodies: Sequence[bytes], timeout: float) -> None:
         """Publish what `enqueue` made, and return when all are confirmed; on an error some may have been taken.
@@ -162,7 +100,7 @@ class Outgoing:
 
     def _send_now(self, topic: str, envelope: Envelope) -> None:
         delay, timeout = _options.get()
-        self._put(envelope.source, topic, self.encode(envelope), delay, timeout)
+        self._put(envelope.source, topic, self._encode(envelope), delay, timeout)
 
     # -- the engine, watched ----------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import gevent
 from gevent import getcurrent
 from gevent.hub import get_hub
 
-from eventbus.backoff import BackoffState, State
+from eventbus.delivery.circuit_breaker import CircuitBreaker, State
 
 _BEFORE_YIELD = 256
 """Deliveries that a worker takes before it lets the hub run: an engine in this process can refill the queue for ever,
@@ -29,13 +29,13 @@ class Workers:
     Args:
         work: works on one item of the queue; must not raise.
         concurrency: most greenlets.
-        gate: holds the queue while the channel backs off, and lets one item through as a test.
+        breaker: holds the queue while the channel backs off, and lets one item through as a test.
     """
 
     __slots__ = (
+        "_breaker",
         "_concurrency",
         "_count",
-        "_gate",
         "_hub",
         "_idle",
         "_is_closed",
@@ -46,13 +46,13 @@ class Workers:
         "queue",
     )
 
-    def __init__(self, work: Callable[[Any], None], concurrency: int, gate: BackoffState) -> None:
+    def __init__(self, work: Callable[[Any], None], concurrency: int, breaker: CircuitBreaker) -> None:
         self.queue: deque[Any] = deque()
         self.chores: deque[Callable[[], None]] = deque()
         """Work besides the queue, such as a batch that is full; done first."""
         self._work = work
         self._concurrency = concurrency
-        self._gate = gate
+        self._breaker = breaker
         self._hub = get_hub()
         self._idle: list[Any] = []
         self._count = 0
@@ -84,16 +84,16 @@ class Workers:
 
     def _admit(self) -> bool:
         """Whether the backoff lets another item through now."""
-        state = self._gate.state
+        state = self._breaker.state
         if state is State.CLOSED:
             return True
-        if state is State.PROBING and not self._tested:
+        if state is State.HALF_OPEN and not self._tested:
             self._tested = True
             return True
         return False
 
     def _run(self) -> None:
-        queue, chores, work, gate = self.queue, self.chores, self._work, self._gate
+        queue, chores, work, breaker = self.queue, self.chores, self._work, self._breaker
         me = getcurrent()
         budget = _BEFORE_YIELD
         closed = State.CLOSED
@@ -105,7 +105,7 @@ class Workers:
                     if (chores or queue) and not self._is_waking:
                         self.wake()
                     chore()
-                elif queue and (gate.state is closed or self._admit()):
+                elif queue and (breaker.state is closed or self._admit()):
                     item = queue.popleft()
                     if queue and not self._is_waking:
                         self.wake()

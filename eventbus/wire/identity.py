@@ -6,28 +6,19 @@ Both are written by hand because they are made once for each event on the way of
 
 from __future__ import annotations
 
-import os
 import time
 from datetime import UTC, datetime
 
 from eventbus.errors import DecodeError
+from eventbus.runtime.randomness import SYSTEM, Randomness
 
 _VARIANT = "89ab"
-_AT_ONCE = 256
-_random_texts: list[str] = []
-"""Random hexadecimal digits for the next ids: one system call for many."""
-os.register_at_fork(after_in_child=_random_texts.clear)  # or two processes would make the same ids
 
 
-def new_id(now: float | None = None) -> str:
+def new_id(now: float | None = None, randomness: Randomness = SYSTEM) -> str:
     """Return a new UUIDv7 (RFC 9562, section 5.7) as text, its first 48 bits the time `now` in seconds."""
     stamp = f"{int((time.time() if now is None else now) * 1000):012x}"
-    try:
-        random = _random_texts.pop()
-    except IndexError:
-        digits = os.urandom(10 * _AT_ONCE).hex()
-        _random_texts.extend(digits[start : start + 20] for start in range(0, 20 * _AT_ONCE, 20))
-        random = _random_texts.pop()
+    random = randomness.digits()
     return f"{stamp[:8]}-{stamp[8:]}-7{random[:3]}-{_VARIANT[int(random[3], 16) & 3]}{random[4:7]}-{random[7:19]}"
 
 

@@ -1,4 +1,4 @@
-"""Serving: a small HTTP server that starts and stops with a bus, and the health endpoints of a service.
+"""Web server: a small HTTP server that starts and stops with a bus.
 
 gevent's own server, with what it lacks: TCP_NODELAY, without which each answer on a kept connection waits 40 ms for the
 client's acknowledgement (gevent issue 1233), a bounded number of connections, a time limit on slow clients, and a stop that
@@ -7,26 +7,19 @@ lets running requests end.
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import gevent.socket
 from gevent.pywsgi import WSGIServer
 
 from eventbus.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from eventbus.bus import Bus
-
 log = logging.getLogger("eventbus.serving")
 
-StartResponse = Callable[[str, list[tuple[str, str]]], object]
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
-Check = Callable[[], object]
-"""Raises when the service is not ready, with the reason as its text."""
 
 _MAX_CONNECTIONS = 1000
 _BACKLOG = 256
@@ -67,7 +60,7 @@ class WebServer:
         """Where it is reached, without a slash at the end."""
         return f"http://{self.host}:{self.port}"
 
-    def start(self, bus: Bus | None = None) -> None:
+    def start(self, bus: object = None) -> None:
         """Listen and serve."""
         listener = gevent.socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -98,39 +91,3 @@ class WebServer:
     def is_idle(self) -> bool:
         """A server waits for clients, and a test knows when it sent a request."""
         return True
-
-
-class HealthApp:
-    """Answers `/healthz` (the process is alive) and `/readyz` (every check passes)."""
-
-    def __init__(self, checks: Mapping[str, Check]) -> None:
-        self._checks = checks
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO")
-        if path == "/healthz":
-            return _answer(start_response, "200 OK", {"status": "alive"})
-        if path == "/readyz":
-            failures = failed_checks(self._checks)
-            if failures:
-                return _answer(start_response, "503 Service Unavailable", {"status": "not ready", "checks": failures})
-            return _answer(start_response, "200 OK", {"status": "ready"})
-        return _answer(start_response, "404 Not Found", {"status": "no such page; there are /healthz and /readyz"})
-
-
-def failed_checks(checks: Mapping[str, Check]) -> dict[str, str]:
-    """Run checks; return the kind of error of each that failed. Its text stays in the log: it may name hosts and users."""
-    failures: dict[str, str] = {}
-    for name, check in checks.items():
-        try:
-            check()
-        except Exception as error:
-            log.warning("check %s failed: %s: %s", name, type(error).__name__, str(error).split("\n", 1)[0])
-            failures[name] = type(error).__name__
-    return failures
-
-
-def _answer(start_response: StartResponse, status: str, value: Mapping[str, object]) -> list[bytes]:
-    body = json.dumps(value).encode()
-    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-    return [body]

@@ -1,4 +1,4 @@
-"""Intake: how many deliveries a bus may still take, for a worker that ends after so many."""
+"""Quota: how many deliveries a bus may still take, for a worker that ends after so many."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import gevent.event
 from eventbus.engines.base import Delivery
 
 
-class Intake:
+class DeliveryQuota:
     """Admits `most` deliveries and gives the rest back."""
 
     def __init__(self, most: int) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from time import time
 
-from eventbus.envelope import Envelope
 from eventbus.errors import DecodeError
-from eventbus.identity import parse_instant
 from eventbus.middleware import RunObserver
+from eventbus.wire.envelope import Envelope
+from eventbus.wire.identity import parse_instant
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the buckets, in seconds: from a handler that does nothing to a backlog of minutes."""

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
 
-from eventbus.batches import Batcher
-from eventbus.calls import inbox_call, plain_call, wrapped_call
-from eventbus.clock import Clock
-from eventbus.jobs import Job
+from eventbus.delivery.batches import Batcher
+from eventbus.delivery.invocation import inbox_call, plain_call, wrapped_call
+from eventbus.delivery.received import Received
+from eventbus.handlers.binding import Binding
 from eventbus.middleware import Middleware
-from eventbus.service import Binding
+from eventbus.runtime.clock import Clock
 
 
 class Route:
@@ -30,7 +30,7 @@ class Route:
         service: str,
         middleware: Sequence[Middleware],
         clock: Clock,
-        release: Callable[[Route, Sequence[Job]], None],
+        release: Callable[[Route, Sequence[Received]], None],
     ) -> None:
         self.binding = binding
         self.validate = binding.event_type.__pydantic_validator__.validate_python
@@ -41,10 +41,10 @@ class Route:
         else:
             self.call = plain_call(binding, service) if binding.inbox is None else inbox_call(binding, service)
         self.running = 0
-        self.waiting: deque[Job] = deque()
-        self.batcher: Batcher[Job] | None = None
+        self.waiting: deque[Received] = deque()
+        self.batcher: Batcher[Received] | None = None
         if binding.batch is not None:
-            self.batcher = Batcher(binding.batch, clock, lambda jobs: release(self, jobs))
+            self.batcher = Batcher(binding.batch, clock, lambda items: release(self, items))
 
 
 def first_fault(error: ValidationError) -> str:

@@ -17,12 +17,12 @@ from math import isfinite
 from typing import Any, NoReturn, Protocol
 
 import msgpack
+from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
-from eventbus.envelope import Envelope, read_attributes, read_plain_attributes
 from eventbus.errors import DecodeError, EncodeError
-from eventbus.event import Event
-from eventbus.packing import LONG_HEADS, pack, read_plainly
+from eventbus.wire.envelope import Envelope, read_attributes, read_plain_attributes
+from eventbus.wire.packing import LONG_HEADS, pack, read_plainly
 
 MEBIBYTE = 1024 * 1024
 MSGPACK = "application/msgpack"
@@ -96,8 +96,8 @@ def _unwritable(envelope: Envelope, error: Exception) -> EncodeError:
     )
 
 
-def dump(event: Event) -> Any:
-    """Return the event's data as JSON types (UUID, Decimal and datetime as text).
+def dump(event: BaseModel) -> Any:
+    """Return the data of an event as JSON types (UUID, Decimal and datetime as text).
 
     Raises:
         EncodeError: when a field holds what pydantic cannot serialise.
@@ -105,7 +105,7 @@ def dump(event: Event) -> Any:
     try:
         return type(event).__pydantic_serializer__.to_python(event, mode="json")
     except PydanticSerializationError as error:
-        name = type(event).__event_info__.name
+        name = type(event).__name__
         raise EncodeError(f"{name}: {error}; give the field a type that JSON has", event_name=name) from error
 
 

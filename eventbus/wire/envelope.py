@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from eventbus.errors import DecodeError
-from eventbus.identity import InstantWriter, parse_instant
+from eventbus.wire.identity import InstantWriter, parse_instant
 
 SPEC_VERSION = "1.0"
 MAX_ATTRIBUTE_LENGTH = 1024

@@ -1,23 +1,21 @@
-"""Job: one decoded delivery on its way through a handler."""
+"""Received: one event that came in, decoded and validated, on its way through a handler."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from eventbus.context import Context
+from eventbus.delivery.host import Host
 from eventbus.engines.base import Delivery
-from eventbus.envelope import Envelope
 from eventbus.event import Event
 from eventbus.service import Service
-
-if TYPE_CHECKING:
-    from eventbus.bus import Bus
+from eventbus.wire.envelope import Envelope
 
 
 class Source(Protocol):
-    """Where a job came from."""
+    """Where it came from: one topic of one service."""
 
-    bus: Bus
+    host: Host
     service: Service
 
     def make_context(self, envelope: Envelope, delivery: Delivery, attempt: int) -> Context:
@@ -25,8 +23,8 @@ class Source(Protocol):
         ...
 
 
-class Job:
-    """One decoded delivery on its way through a handler; its Context is made when somebody asks."""
+class Received:
+    """One event that came in; its Context is made when somebody asks."""
 
     __slots__ = ("_context", "attempt", "delivery", "envelope", "event", "source")
 
@@ -40,6 +38,7 @@ class Job:
 
     @property
     def context(self) -> Context:
+        """What the handler is given beside the event."""
         if self._context is None:
             self._context = self.source.make_context(self.envelope, self.delivery, self.attempt)
         return self._context

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 
-from eventbus.envelope import Envelope
-from eventbus.texts import one_line, without_data
+from eventbus.runtime.redaction import one_line, without_data
+from eventbus.wire.envelope import Envelope
 
 log = logging.getLogger("eventbus.outcome")
 

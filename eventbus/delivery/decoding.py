@@ -1,0 +1,57 @@
+"""Decoding: from delivered bytes to a received event and its route, or to the answer where nothing is to be handled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from eventbus.delivery.acknowledgement import Acknowledger
+from eventbus.delivery.received import Received, Source
+from eventbus.delivery.routes import Route, first_fault
+from eventbus.engines.base import Delivery
+from eventbus.errors import DecodeError
+from eventbus.wire.codec import Limits, decode
+
+
+class Decoder:
+    """Opens the deliveries of one topic of one service."""
+
+    def __init__(self, source: Source, acknowledger: Acknowledger, routes: Mapping[str, Route]) -> None:
+        self.unknown_fields = 0
+        """Events that had more fields than their handler reads."""
+        self._source = source
+        self._acknowledger = acknowledger
+        self._routes = routes
+        self._limits = Limits(max_bytes=source.host.engine.max_message_bytes)
+        self._max_depth = source.host.max_depth
+
+    def open(self, delivery: Delivery) -> tuple[Route, Received] | None:
+        """Return what is to be handled and by whom; None where the delivery got its answer here."""
+        try:
+            envelope = decode(delivery.body, self._limits)
+        except DecodeError as error:
+            self._acknowledger.park(delivery, None, f"not decodable: {error.reason}", None, delivery.attempts)
+            return None
+        attempt = delivery.attempts
+        if envelope.replay_for is not None or envelope.deliver_at is not None or envelope.expires_at is not None:
+            if not self._acknowledger.is_due(delivery, envelope):
+                return None
+            attempt += envelope.prior_attempts
+        route = self._routes.get(envelope.type)
+        if route is None:
+            self._acknowledger.leave_unhandled(delivery, envelope)
+            return None
+        if envelope.depth > self._max_depth:
+            reason = f"loop: {envelope.depth} events caused one another; limit {self._max_depth}"
+            self._acknowledger.park(delivery, envelope, reason, None, attempt)
+            return None
+        data = envelope.data
+        try:
+            event = route.validate(data, extra="ignore")
+        except ValidationError as error:
+            self._acknowledger.park(delivery, envelope, f"invalid: {first_fault(error)}", None, attempt)
+            return None
+        if len(data) > route.known_fields:
+            self.unknown_fields += 1
+        return route, Received(self._source, delivery, envelope, event, attempt)

@@ -1,0 +1,207 @@
+"""Dispatcher: serves one topic of one service. A delivery that is handled lives so:
+
+ 1. The engine hands over a batch of deliveries (`engines/`, `Dispatcher.receive`); they wait in the queue of the workers.
+ 2. A worker greenlet takes one, if the channel's circuit breaker lets it (`workers.py`, `circuit_breaker.py`).
+ 3. Its bytes become an envelope (`decoding.py`, `wire/codec.py`); what is no envelope is parked.
+ 4. What is not due, expired, not for this channel or of an unknown type gets its answer (`acknowledgement.py`).
+ 5. The envelope's type finds its route, and the data become an event of the handler's own class (`routes.py`).
+ 6. It waits for its batch or a free run where there must be one (`batches.py`, `execution.py`).
+ 7. The handler runs, through middleware or inbox, with its cause set; what it returns is published (`invocation.py`).
+ 8. The ticker interrupts it when its time is up, and touches what is held for long (`ticker.py`, `running.py`).
+ 9. It returned: the delivery is finished. It raised: retried, postponed or parked (`acknowledgement.py`, `dead_letters/`).
+10. The outcome is counted, logged and told (`outcome_log.py`, `middleware.py`), and the breaker learns of it.
+
+Nothing that goes wrong here, in a handler or below, leaves a delivery unanswered or finishes one that was not handled.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextvars import Context as ContextVars
+
+from eventbus.context import Context
+from eventbus.delivery.acknowledgement import AFTER_FAILED_PARKING, Acknowledger
+from eventbus.delivery.decoding import Decoder
+from eventbus.delivery.execution import Executor
+from eventbus.delivery.flow_control import FlowControl
+from eventbus.delivery.host import Host
+from eventbus.delivery.received import Received
+from eventbus.delivery.routes import Route
+from eventbus.delivery.workers import Workers
+from eventbus.engines.base import Delivery, Subscription
+from eventbus.middleware import Outcome
+from eventbus.service import Service
+from eventbus.wire.envelope import Envelope
+
+log = logging.getLogger("eventbus.delivery")
+
+
+class Dispatcher:
+    """Serves one topic of one service; see the module's docstring."""
+
+    def __init__(self, host: Host, service: Service, topic: str, variables: ContextVars) -> None:
+        self.host = host
+        self.service = service
+        self.topic = topic
+        self.channel = service.channel
+        self.subscription: Subscription | None = None
+        self.is_stopping = False
+        self._held_back: list[Delivery] = []
+        bindings = [binding for binding in service.bindings if binding.topic == topic]
+        concurrency = sum(binding.concurrency for binding in bindings)
+        # room for the running ones and as many waiting, so that no worker waits for the network
+        self.max_in_flight = service.max_in_flight or max(host.max_in_flight, 2 * concurrency)
+        clock = host.engine.clock
+        self.flow = FlowControl(service.backoff, clock, f"{topic}/{self.channel}", self.max_in_flight)
+        self.workers = Workers(self._work, concurrency, self.flow.breaker)
+        self.flow.control(self.workers)
+        self._acknowledger = Acknowledger(self, topic, host.middleware)
+        watches = [each.watch(service.name, topic, self.channel) for each in host.middleware if each.wants("watch")]
+        self.execution = Executor(
+            self._acknowledger,
+            self.flow,
+            self._later,
+            variables,
+            [watch for watch in watches if watch is not None],
+            may_exceed=len(bindings) > 1,
+        )
+        release: Callable[[Route, Sequence[Received]], None] = self.execution.run_later
+        self._routes = {
+            binding.type_name: Route(binding, service.name, host.middleware, clock, release) for binding in bindings
+        }
+        self.decoder = Decoder(self, self._acknowledger, self._routes)
+        self._open, self._begin = self.decoder.open, self.execution.begin
+
+    # -- set-up ---------------------------------------------------------------------------------------------------
+
+    def subscribe(self) -> None:
+        """Join the channel; deliveries come from now on."""
+        self.subscription = self.host.engine.subscribe(
+            self.topic,
+            self.channel,
+            self.receive,
+            max_in_flight=self.max_in_flight,
+            message_timeout=self.host.message_timeout,
+        )
+        self.flow.open(self.subscription)
+
+    def make_context(self, envelope: Envelope, delivery: Delivery, attempt: int) -> Context:
+        """Return the handler's view of a delivery."""
+        return Context(
+            envelope,
+            delivery,
+            self.host,
+            service=self.service.name,
+            instance=self.service.instance,
+            topic=self.topic,
+            channel=self.channel,
+            attempt=attempt,
+        )
+
+    # -- intake ---------------------------------------------------------------------------------------------------
+
+    def receive(self, deliveries: Sequence[Delivery]) -> None:
+        """Take new deliveries from the engine."""
+        if self.is_stopping:
+            for delivery in deliveries:
+                delivery.requeue()
+            return
+        quota = self.host.quota
+        if quota is not None:
+            deliveries = quota.admit(deliveries)
+            if quota.is_spent and self.subscription is not None:
+                self.subscription.set_max_in_flight(0)
+        self.workers.queue.extend(deliveries)
+        self.workers.wake()
+
+    def _work(self, delivery: Delivery) -> None:
+        try:
+            opened = self._open(delivery)
+            if opened is not None:
+                self._begin(*opened)
+            self.flow.probe_again()
+        except BaseException as error:  # nothing may end a worker or leave a delivery unanswered
+            log.exception("delivery on %s/%s could not be dispatched: %s", self.topic, self.channel, error)
+            delivery.requeue(AFTER_FAILED_PARKING)
+
+    def _later(self, chore: Callable[[], None]) -> None:
+        self.workers.chores.append(chore)
+        self.workers.wake()
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    @property
+    def handled(self) -> int:
+        """Deliveries finished after their handler returned."""
+        return self.execution.handled
+
+    @property
+    def unknown_fields(self) -> int:
+        """Events that had more fields than their handler reads."""
+        return self.decoder.unknown_fields
+
+    @property
+    def counts(self) -> Counter[Outcome]:
+        """Deliveries by what became of them."""
+        return self._acknowledger.counts
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a handler runs, or what it left is being answered."""
+        return bool(self.execution.running.by_greenlet or self._acknowledger.under_way)
+
+    def is_idle(self) -> bool:
+        """Whether nothing can go on here before time passes or something arrives."""
+        if self.is_busy or self.workers.chores or self.workers.is_waking:
+            return False
+        return not self.workers.queue or not self.flow.is_flowing
+
+    # -- upkeep and stop ------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Interrupt what ran out of time, and touch what is held for long. Runs in the hub."""
+        self.execution.running.interrupt_late(now)
+        self.execution.is_verbose = self._acknowledger.log.is_verbose  # asked here, and not for each event
+        subscription = self.subscription
+        if subscription is None:
+            return
+        oldest = now - subscription.message_timeout / 2
+        for delivery in [*self.workers.queue, *self.execution.held(self._routes)]:
+            if not delivery.held_since:
+                delivery.held_since = now  # by the first tick after it came: most are answered before one looks at them
+            elif delivery.held_since < oldest:
+                delivery.held_since = now
+                delivery.touch()
+
+    def hold(self) -> None:
+        """Begin nothing more: what waits is taken from the workers, and kept for `stop_intake` to give back."""
+        self.is_stopping = True
+        self.flow.close()
+        waiting = self._held_back
+        waiting.extend(self.workers.queue)
+        self.workers.queue.clear()
+        for route in self._routes.values():
+            waiting.extend(item.delivery for item in route.waiting)
+            route.waiting.clear()
+            if route.batcher is not None:
+                waiting.extend(item.delivery for item in route.batcher.cancel())
+
+    def stop_intake(self, timeout: float) -> int:
+        """Take nothing more and give back what no handler has begun; return how many."""
+        self.hold()
+        try:
+            if self.subscription is not None:
+                self.subscription.stop(timeout=timeout)
+        finally:
+            returned, self._held_back = self._held_back, []
+            for delivery in returned:  # given back after the engine was told: before it they would come here again
+                delivery.requeue()
+        return len(returned)
+
+    def close(self) -> None:
+        """End workers and subscription."""
+        self.workers.close()
+        if self.subscription is not None:
+            self.subscription.close()

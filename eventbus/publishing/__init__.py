@@ -1,0 +1,1 @@
+"""From an event to bytes that the engine has confirmed."""

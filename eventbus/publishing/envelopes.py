@@ -1,0 +1,103 @@
+"""Envelopes: an event becomes the envelope in which it travels, with its cause, its due time and its bytes. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from eventbus.context import current_cause
+from eventbus.errors import EncodeError, MessageTooLargeError
+from eventbus.event import Event, event_id, event_info
+from eventbus.runtime.clock import Clock
+from eventbus.runtime.randomness import Randomness
+from eventbus.wire.codec import Codec, dump
+from eventbus.wire.envelope import Envelope
+from eventbus.wire.identity import InstantWriter, new_id
+
+
+class EnvelopeFactory:
+    """Makes the envelopes of one publisher.
+
+    Args:
+        source: name of the publishing service, for what is published outside a handler.
+        max_bytes: longest encoded event in bytes.
+        check: told of each event's class; raises where it must not be published.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        source: str,
+        *,
+        clock: Clock,
+        randomness: Randomness,
+        max_bytes: int,
+        check: Callable[[type[Event]], None] | None = None,
+    ) -> None:
+        self.source = source
+        self._encode = codec.encode
+        self._max_bytes = max_bytes
+        self._check = check
+        self._time = clock.time
+        self._randomness = randomness
+        self._write = InstantWriter().write
+
+    def make(self, event: Event, *, subject: str | None = None, expires_in: float | None = None) -> Envelope:
+        """Return the envelope in which `event` travels from here and now; caused by the event being handled, if any."""
+        if self._check is not None:
+            self._check(type(event))
+        info = event_info(type(event))
+        now = self._time()
+        identifier = event_id(event, lambda: new_id(now, self._randomness))
+        envelope = Envelope(identifier, self.source, info.name, self._write(now), dump(event))
+        if info.version != 1:
+            envelope.version = info.version
+        if subject is not None:
+            envelope.subject = subject
+        cause = current_cause.get()
+        if cause is not None:
+            origin, service = cause
+            envelope.source = service
+            envelope.correlation_id = origin.correlation_id
+            envelope.causation_id = origin.id
+            envelope.depth = origin.depth + 1
+            envelope.traceparent = origin.traceparent
+        if expires_in is not None:
+            if not 0 < expires_in < float("inf"):
+                raise EncodeError(f"{info.name}: expires_in={expires_in!r}; give seconds above 0", event_name=info.name)
+            envelope.expires_at = now + expires_in
+        return envelope
+
+    def defer(self, envelope: Envelope, delay: float | None, deliver_at: datetime | None) -> float:
+        """Set when the event is due; return how long that is from now, in seconds.
+
+        Raises:
+            EncodeError: the two are given together, or one is no time.
+        """
+        name = envelope.type
+        now = self._time()
+        if delay is not None and deliver_at is not None:
+            raise EncodeError(f"{name}: give delay or deliver_at, not both", event_name=name)
+        if deliver_at is not None:
+            if deliver_at.tzinfo is None:
+                raise EncodeError(f"{name}: deliver_at={deliver_at.isoformat()} has no time zone", event_name=name)
+            wait = max(deliver_at.timestamp() - now, 0.0)
+        else:
+            wait = delay or 0.0
+            if not 0 <= wait < float("inf"):
+                raise EncodeError(f"{name}: delay={delay!r}; give seconds, 0 or more", event_name=name)
+        if wait:
+            # also for short delays: nsqd forgets its timers when it restarts, and delivers at once
+            envelope.deliver_at = now + wait
+        return wait
+
+    def encode(self, envelope: Envelope) -> bytes:
+        """Return the bytes of an envelope.
+
+        Raises:
+            EncodeError, MessageTooLargeError: it cannot be sent.
+        """
+        body = self._encode(envelope)
+        if len(body) > self._max_bytes:
+            raise MessageTooLargeError(event_name=envelope.type, size=len(body), limit=self._max_bytes)
+        return body
