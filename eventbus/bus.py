@@ -84,6 +84,7 @@ class Bus:
         self.message_timeout: float = preferred.get("message_timeout", self.settings.message_timeout)
         self.max_in_flight: int = preferred.get("max_in_flight", self.settings.max_in_flight)
         self.max_depth = self.settings.max_depth
+        self.tracebacks = self.settings.tracebacks
         self.quota: DeliveryQuota | None = None
         self.randomness = randomness
         self.ticker = Ticker()

@@ -33,6 +33,8 @@ class BusSettings(BaseSettings):
     """Whether services and events must fit their published contracts to start and to be published."""
     contracts_from: str = "contracts"
     """Folder, wheel or http(s) address of the contracts."""
+    tracebacks: bool = False
+    """Whether the log line of a failed handler carries its stack at every level, and not only at debug."""
     grace: float = Field(default=20.0, ge=0)
     """Time for running handlers at a stop; below the 30 s that orchestrators give by default."""
 

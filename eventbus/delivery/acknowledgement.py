@@ -37,7 +37,7 @@ class Acknowledger:
         self.under_way = 0
         """Failures that are being answered: parking one takes a moment."""
         self.observers = [each for each in middleware if each.wants("settled")]
-        self.log = OutcomeLog(source.service.name, topic, source.service.channel)
+        self.log = OutcomeLog(source.service.name, topic, source.service.channel, tracebacks=source.host.tracebacks)
         self._source = source
         self._host = source.host
         self._engine = source.host.engine
@@ -92,7 +92,9 @@ class Acknowledger:
             self.settled(Outcome.RETURNED, envelope, delivery, error)
             return False
         if isinstance(error, Interrupt):
+            place = error.__traceback__  # where it was when its time was up
             error = HandlerTimeoutError(f"{binding.name} ran longer than {binding.timeout:g} s and was interrupted")
+            error.__traceback__ = place
         if isinstance(error, Reject):
             self.park(delivery, envelope, f"rejected: {error.reason}", None, attempt)
             return False

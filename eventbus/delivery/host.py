@@ -21,6 +21,7 @@ class Host(Publishes, Protocol):
         max_in_flight: most deliveries held for each topic of a service, unless the service says otherwise.
         max_depth: most events that may have caused one another.
         publish_timeout: longest wait in seconds for a confirmation.
+        tracebacks: whether the log line of a failure carries its stack at every level.
         quota: how many deliveries may still be taken; None for any number.
     """
 
@@ -30,6 +31,7 @@ class Host(Publishes, Protocol):
     max_in_flight: int
     max_depth: int
     publish_timeout: float
+    tracebacks: bool
     quota: DeliveryQuota | None
     randomness: Randomness
 

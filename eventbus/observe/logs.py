@@ -89,8 +89,11 @@ def _json() -> Processor:
 
 def _on_one_line(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
     """Write out control characters in every text; what was formatted of a traceback stays readable in one line."""
+    event.pop("stack_info", None)  # the same as `stack`, for other formatters
     for key, value in event.items():
-        if isinstance(value, str):
+        if key == "stack" and isinstance(value, str):
+            event[key] = "\n".join(one_line(line, most=_TOO_LONG) for line in value.split("\n"))
+        elif isinstance(value, str):
             event[key] = one_line(value, most=_TOO_LONG)
         elif value is not None and not isinstance(value, int | float) and not key.startswith("_"):
             event[key] = one_line(repr(value), most=_TOO_LONG)

@@ -98,7 +98,7 @@ class Messenger:
         if count != self._noted:
             self._since = self._database.transact(self._note_bindings)
             self._noted = count
-        for topic, channel in self._since.keys() - self._introduced:
+        for topic, channel in sorted(self._since.keys() - self._introduced):
             try:
                 reply = receipt_topic(topic)
             except InvalidNameError:  # too long for its outbox as well

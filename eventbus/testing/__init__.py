@@ -12,6 +12,7 @@ The pytest plugin brings the same as the fixture `harness`.
 """
 
 from eventbus.testing.clock import VirtualClock
-from eventbus.testing.harness import HandlerFailedError, Harness, InjectedFailure, NotSettledError
+from eventbus.testing.harness import HandlerFailedError, Harness, NotSettledError
+from eventbus.testing.record import InjectedFailure
 
 __all__ = ["HandlerFailedError", "Harness", "InjectedFailure", "NotSettledError", "VirtualClock"]

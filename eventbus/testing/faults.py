@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from random import Random
+from collections.abc import Callable, Sequence
 
 from eventbus.engines.memory import MemoryEngine
 from eventbus.engines.memory_channel import Channel
@@ -19,8 +18,8 @@ class FaultyEngine(MemoryEngine):
     """How many of the next messages are confirmed and forgotten, as by nsqd when it crashes."""
     is_down: bool = False
     """Whether every publish fails, as when no broker can be reached."""
-    order: Random | None = None
-    """Where set, what waits in a channel is shuffled with it."""
+    order: Callable[[int], int] | None = None
+    """Where set, what waits in a channel is shuffled with it: returns a whole number from 0 to its argument - 1."""
 
     def publish(self, topic: str, body: bytes, *, delay: float, timeout: float) -> None:
         if self.is_down:
@@ -41,4 +40,4 @@ class FaultyEngine(MemoryEngine):
         super()._put_in_channel(channel, body, accepted, due)
         if self.order is not None and channel.is_paused:
             last = channel.ready.pop()
-            channel.ready.insert(self.order.randint(0, len(channel.ready)), last)
+            channel.ready.insert(self.order(len(channel.ready) + 1), last)

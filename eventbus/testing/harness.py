@@ -7,6 +7,7 @@ at a record that is complete, and not a guess after a pause.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,17 +18,19 @@ from typing import Any, Self, TypeVar
 import gevent
 
 from eventbus.bus import Bus
-from eventbus.context import Context
 from eventbus.dead_letters import DeadLetter
 from eventbus.engines.memory import MemoryOptions
 from eventbus.errors import EventBusError
 from eventbus.event import Event, event_info, event_topic
 from eventbus.middleware import Middleware, Outcome
 from eventbus.names import PARKED
+from eventbus.runtime.randomness import Randomness
 from eventbus.service import Service
 from eventbus.settings import BusSettings
 from eventbus.testing.clock import VirtualClock
 from eventbus.testing.faults import FaultyEngine
+from eventbus.testing.record import InjectedFailure, Recorder
+from eventbus.testing.seed import seed_of
 from eventbus.wire.envelope import Envelope
 
 E = TypeVar("E", bound=Event)
@@ -41,35 +44,8 @@ class NotSettledError(EventBusError, AssertionError):
     """Raised by `settle` when handlers still run after its time limit."""
 
 
-class InjectedFailure(Exception):  # noqa: N818 - no error of the program
-    """Raised in a handler's place by `fail_next`."""
-
-
-class _Recorder(Middleware):
-    def __init__(self) -> None:
-        self.published: list[tuple[str, Envelope]] = []
-        self.handled: list[tuple[str, str, Envelope]] = []
-        self.outcomes: list[tuple[Outcome, str, Envelope]] = []
-        self.failures: list[tuple[Context, BaseException]] = []
-        self.failing: list[tuple[str | None, str | None, BaseException]] = []
-
-    def publish(self, topic: str, envelope: Envelope, proceed: Any) -> None:
-        proceed(topic, envelope)
-        self.published.append((topic, envelope))
-
-    def handle(self, event: Any, context: Context, proceed: Any) -> Any:
-        for index, (service, type_name, error) in enumerate(self.failing):
-            if service in (None, context.service) and type_name in (None, context.event_type):
-                del self.failing[index]
-                raise error
-        return proceed(event, context)
-
-    def settled(self, outcome: Outcome, context: Context, error: BaseException | None) -> None:
-        self.outcomes.append((outcome, context.service, context.envelope))
-        if outcome is Outcome.HANDLED:
-            self.handled.append((context.service, context.topic, context.envelope))
-        if error is not None and not isinstance(error, InjectedFailure):
-            self.failures.append((context, error))
+made: list[Harness] = []
+"""Harnesses of the test that runs, for the plugin to tell their seeds."""
 
 
 class Harness:
@@ -80,6 +56,8 @@ class Harness:
         settings: settings of the bus; the environment is not read.
         options: options of the memory engine.
         middleware: hooks of the bus, outside the harness's own.
+        seed: of all that is left to chance: ids, the jitter of retries, shuffles. The same seed gives the same run. Another
+            one each time unless given here or as EVENTBUS_SEED; the pytest plugin prints it when a test fails.
     """
 
     def __init__(
@@ -88,20 +66,28 @@ class Harness:
         settings: BusSettings | None = None,
         options: MemoryOptions | None = None,
         middleware: Sequence[Middleware] = (),
+        seed: int | None = None,
     ) -> None:
+        self.seed = seed_of(seed)
+        self._randomness = Randomness(self.seed)
         self.clock = VirtualClock()
         self.engine = FaultyEngine(options, clock=self.clock)
-        self._record = _Recorder()
+        self._record = Recorder()
         self.bus = Bus(
             engine=self.engine,
             source="test",
             middleware=[*middleware, self._record],
             settings=settings or BusSettings.model_construct(),
+            randomness=self._randomness,
         )
         self._expected: tuple[type[BaseException], ...] = ()
         self._is_closed = False
+        made.append(self)
         if services:
             self.bus.start(*services)
+
+    def __repr__(self) -> str:
+        return f"Harness(seed={self.seed})"
 
     def __enter__(self) -> Self:
         return self
@@ -110,6 +96,8 @@ class Harness:
         self.close()
         if error is None:
             self._surface()
+        elif "PYTEST_CURRENT_TEST" not in os.environ:  # the plugin says it there
+            error.add_note(f"the same run again: {self!r}")
 
     def start(self, *services: Service) -> None:
         """Start more services."""
@@ -259,12 +247,13 @@ class Harness:
             self.engine.is_down = False
 
     @contextmanager
-    def reordering(self, seed: int = 0) -> Iterator[None]:
-        """Hold what is published in the block and deliver it in random order afterwards."""
+    def reordering(self, seed: int | None = None) -> Iterator[None]:
+        """Hold what is published in the block and deliver it in random order afterwards; a seed of its own makes this
+        order the same whatever else is drawn."""
         channels = [(topic, name) for topic, stats in self.engine.stats().items() for name in stats.channels]
         for topic, name in channels:
             self.engine.pause(topic, name)
-        self.engine.order = Random(seed)
+        self.engine.order = self._randomness.position if seed is None else Random(seed).randrange
         try:
             yield
         finally:

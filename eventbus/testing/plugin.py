@@ -1,14 +1,18 @@
-"""The pytest plugin: the fixture `harness`, a harness without services that the test starts some on."""
+"""The pytest plugin: the fixture `harness`, a harness without services that the test starts some on, and the seeds of the
+harnesses in the report of a test that failed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from eventbus.testing.harness import Harness
+
+_MODULE = "eventbus.testing.harness"
 
 
 @pytest.fixture
@@ -18,3 +22,20 @@ def harness() -> Iterator[Harness]:
 
     with Harness() as made:
         yield made
+
+
+def pytest_runtest_logstart() -> None:
+    """Forget the harnesses of the test before."""
+    if _MODULE in sys.modules:  # not loaded here: a test that needs no harness needs no gevent either
+        sys.modules[_MODULE].made.clear()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell the seeds with which the same run can be had again."""
+    report = yield
+    made: list[Harness] = sys.modules[_MODULE].made if _MODULE in sys.modules else []
+    if report.failed and made:
+        seeds = ", ".join(dict.fromkeys(str(each.seed) for each in made))
+        report.sections.append(("eventbus harness", f"the same run again: Harness(seed=...) or EVENTBUS_SEED={seeds}"))
+    return report

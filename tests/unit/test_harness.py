@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import gevent
 import pytest
 
 from eventbus import Event, Outcome, Reject, Retry, RetryLater, Service
+from eventbus.errors import ConfigurationError
 from eventbus.testing import HandlerFailedError, Harness, NotSettledError, VirtualClock
 
 
@@ -154,3 +159,65 @@ def test_the_plugin_gives_a_harness(harness: Harness) -> None:
     harness.publish(Placed(number=1))
     harness.settle()
     assert harness.published(Shipped)
+
+
+_REPEATED = """
+from eventbus import Event, Retry, Service
+from eventbus.testing import Harness
+
+class Asked(Event, topic="asked"):
+    number: int
+
+class Answered(Event, topic="answered"):
+    number: int
+
+service, order = Service("answers"), []
+
+@service.on(Asked, retry=Retry(attempts=4, first=60.0))
+def answer(asked: Asked, context) -> Answered:
+    order.append(asked.number)
+    if context.attempt < 3:
+        raise OSError("again")
+    return Answered(number=asked.number)
+
+with Harness(service, seed=SEED) as harness, harness.expecting(OSError):
+    with harness.reordering():
+        for number in range(8):
+            harness.publish(Asked(number=number))
+    harness.settle()
+    print(order, [each.id for each in harness.envelopes()])
+"""
+
+
+def _run_of(seed: int, hashes: int) -> str:
+    environment = {**os.environ, "PYTHONHASHSEED": str(hashes)}
+    program = _REPEATED.replace("SEED", str(seed))
+    return subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_a_seed_gives_the_same_order_of_retries_and_the_same_ids() -> None:
+    first = _run_of(7, hashes=1)
+    assert first == _run_of(7, hashes=2)
+    assert first != _run_of(8, hashes=1)
+
+
+def test_the_seed_is_told_when_a_test_fails(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "from eventbus.testing import Harness\n"
+        "def test_own():\n    with Harness():\n        assert False\n"
+        "def test_fixture(harness):\n    assert False\n"
+        "def test_none():\n    assert False\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)]
+    environment = {**os.environ, "EVENTBUS_SEED": "123456"}
+    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False).stdout
+    assert "3 failed" in told
+    assert told.count("EVENTBUS_SEED=123456") == 2
+
+
+def test_a_seed_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTBUS_SEED", "seven")
+    with pytest.raises(ConfigurationError, match="EVENTBUS_SEED='seven'"):
+        Harness()
