@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.dev
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help asyncapi commands nsq demo demo-containers test test-containers test-all fast lint fmt type imports contracts bench fuzz lock clean
+.PHONY: help architecture asyncapi commands nsq demo demo-containers test test-containers test-all fast lint fmt type imports contracts bench fuzz lock clean
 
 help: ## show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -71,6 +71,9 @@ imports: $(DEV_STAMP) ## the walls between the parts
 
 commands: $(DEV_STAMP) ## write docs/commands anew, after a change of a help text
 	@$(BIN)/python tools/command_pages.py
+
+architecture: $(DEV_STAMP) ## draw docs/architecture.svg anew, after a part came, went or leans on another one anew
+	@$(BIN)/python tools/architecture.py
 
 contracts: $(DEV_STAMP) ## publish the contracts of the services' events, after a change of theirs
 	@$(BIN)/eventbus contracts publish

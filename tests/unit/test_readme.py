@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -35,3 +36,23 @@ def test_every_test_that_the_docs_name_exists() -> None:
     for page in (ROOT / "docs").rglob("*.md"):
         for name in re.findall(r"`(test_\w+)`", page.read_text()):
             assert f"def {name}(" in sources, f"{page.name}: {name}"
+
+
+def test_every_path_and_module_that_the_docs_name_exists() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "eventbus").rglob("*.py"))
+    loggers = set(re.findall(r'getLogger\("([\w.]+)"\)', sources)) | {"eventbus.commands"}  # and the group of entry points
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        text = page.read_text()
+        for name in re.findall(r"`((?:eventbus|services|demo|tests|tools|ops|examples|benchmarks)/[\w./-]*)`", text):
+            assert (ROOT / name).exists(), f"{page.name}: {name}"
+        for name in set(re.findall(r"\beventbus(?:\.[a-z_]+)+\b(?!\()", text)) - loggers:
+            assert is_there(name), f"{page.name}: {name}"
+
+
+def is_there(dotted: str) -> bool:
+    """Whether a dotted name is a module of the library, or a name that one of its modules defines."""
+    path = ROOT / dotted.replace(".", "/")
+    if path.is_dir() or path.with_suffix(".py").exists():
+        return True
+    module, _, name = dotted.rpartition(".")
+    return bool(module) and hasattr(importlib.import_module(module), name)
