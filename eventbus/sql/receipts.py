@@ -15,9 +15,10 @@ from pydantic import Field
 from eventbus.errors import ConfigurationError
 from eventbus.event import Event
 from eventbus.names import check_name
+from eventbus.wire.envelope import RECEIPT_TO
 
 TYPE = "eventbus.Receipts"
-REPLY = "receiptto"
+REPLY = RECEIPT_TO
 """Attribute of an envelope: the topic on which its origin waits for receipts."""
 
 

@@ -119,9 +119,8 @@ def decode(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Envelope:
         if len(body) <= limits.max_bytes and body[0] in _MAP_HEADS:
             tree = read_plainly(body, limits.max_depth)
             if tree is not None:
-                envelope = read_plain_attributes(tree)
-                if envelope is not None:
-                    return envelope
+                # the tree is proven whichever of the two reads its attributes
+                return read_plain_attributes(tree) or read_attributes(tree)
         return read_attributes(_read_carefully(body, limits))
     except DecodeError as error:
         error.body = body

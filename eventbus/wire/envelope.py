@@ -17,6 +17,9 @@ SPEC_VERSION = "1.0"
 MAX_ATTRIBUTE_LENGTH = 1024
 """Longest text attribute in characters; an id or a type longer than this is an attack or an accident."""
 
+RECEIPT_TO = "receiptto"
+"""The extension in which an outbox says where it waits for receipts; the one that most messages carry."""
+
 _KNOWN = frozenset(
     {
         *("specversion", "id", "source", "type", "time", "datacontenttype", "dataversion", "correlationid", "causationid"),
@@ -116,17 +119,29 @@ class Envelope:
 
 
 def read_plain_attributes(wire: Mapping[str, Any]) -> Envelope | None:
-    """Return the envelope of a mapping with exactly the nine attributes that are always there, else None.
+    """Return the envelope of a mapping with the nine attributes that are always there and what handlers and outboxes add
+    (cause, depth, trace, subject, where receipts go), else None.
 
-    Most messages are so, and one look at the whole is four times as fast as `read_attributes`.
+    Most messages are so, and one look at the whole is three times as fast as `read_attributes`, which has the last word.
     """
     try:
         identifier, source, kind, correlation = wire["id"], wire["source"], wire["type"], wire["correlationid"]
         time, version, data = wire["time"], wire["dataversion"], wire["data"]
-        # joining fails for what is no text, so that one look at the whole stands for five
+        # joining fails for what is no text, so that one look at the whole stands for all
         texts = identifier + source + kind + time + correlation
+        seen = len(wire)
+        if seen != 9:
+            get = wire.get
+            cause, trace, subject, reply = get("causationid"), get("traceparent"), get("subject"), get(RECEIPT_TO)
+            depth = get("depth", 0)
+            for text in (cause, trace, subject, reply):
+                if text is not None:
+                    texts += text
+                    seen -= 1
+            if "depth" in wire:
+                seen -= 1
         if not (
-            len(wire) == 9
+            seen == 9
             and "datacontenttype" in wire
             and wire["specversion"] == SPEC_VERSION
             and texts.isprintable()
@@ -144,6 +159,16 @@ def read_plain_attributes(wire: Mapping[str, Any]) -> Envelope | None:
     envelope = Envelope(identifier, source, kind, time, data, correlation)
     if version != 1:
         envelope.version = version
+    if len(wire) != 9:
+        if type(depth) is not int or depth < 0:
+            return None
+        envelope.causation_id = cause
+        envelope.traceparent = trace
+        envelope.depth = depth
+        if subject is not None:
+            envelope.subject = subject
+        if reply is not None:
+            envelope.extensions = {RECEIPT_TO: reply}
     return envelope
 
 
