@@ -49,10 +49,18 @@ def test_every_path_and_module_that_the_docs_name_exists() -> None:
             assert is_there(name), f"{page.name}: {name}"
 
 
+def test_every_new_name_in_the_changelog_exists() -> None:
+    rows = re.findall(r"^ *\| ([^|]+) \| ([^|]+) \|$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert len(rows) > 20
+    for before, now in rows:
+        names = re.findall(r"\beventbus(?:\.\w+)+", now)
+        assert "loggers" in before or all(map(is_there, names)), f"{before} became {now}"
+
+
 def is_there(dotted: str) -> bool:
     """Whether a dotted name is a module of the library, or a name that one of its modules defines."""
     path = ROOT / dotted.replace(".", "/")
     if path.is_dir() or path.with_suffix(".py").exists():
         return True
     module, _, name = dotted.rpartition(".")
-    return bool(module) and hasattr(importlib.import_module(module), name)
+    return is_there(module) and hasattr(importlib.import_module(module), name)
