@@ -5,10 +5,28 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from eventbus.sql import Database
 from tests.postgres import Cluster, own_database
+from tests.waiting import PATIENCE
+
+# how long an example takes says something of the machine alone
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("suite")
+
+# What a test does not set itself may take long; programs that tests start inherit it. Where a limit is the subject, the test
+# gives one.
+PATIENT = {
+    "EVENTBUS_PUBLISH_TIMEOUT": PATIENCE,
+    "EVENTBUS_NSQ_CONNECT_TIMEOUT": 30.0,
+    "EVENTBUS_NSQ_HEARTBEAT": 30.0,
+}
+for name, seconds in PATIENT.items():
+    os.environ.setdefault(name, str(seconds))
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +63,7 @@ def new_database(new_url: Callable[[], str]) -> Iterator[Callable[..., Database]
     made: list[Database] = []
 
     def make(url: str | None = None) -> Database:
-        made.append(Database(url or new_url(), pool_size=4))
+        made.append(Database(url or new_url(), pool_size=4, lock_timeout=PATIENCE))
         return made[-1]
 
     yield make

@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import gevent
 import pytest
 
 from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.http import HttpError, request
+from tests.ports import HOST, free_port
+from tests.waiting import PATIENCE, eventually
+
+__all__ = ["HOST", "Nsqd", "Nsqlookupd", "Process", "free_port", "have_nsqd", "program", "wait_for_ping"]
 
 CACHE = Path(__file__).parent.parent / ".cache" / "nsq"
-HOST = "127.0.0.1"
 
 
 def program(name: str) -> str:
@@ -37,13 +37,6 @@ def program(name: str) -> str:
 
 def have_nsqd() -> bool:
     return (CACHE / "nsqd").exists() or shutil.which("nsqd") is not None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Process:
@@ -64,13 +57,9 @@ class Process:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def wait(self, timeout: float = 15.0) -> int:
-        deadline = time.monotonic() + timeout
-        while self.process.poll() is None:
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{self.command[0]} does not end")
-            gevent.sleep(0.01)
-        return self.process.returncode
+    def wait(self, timeout: float = PATIENCE) -> int:
+        eventually(lambda: self.process.poll() is not None, f"the end of {self.command[0]}", timeout=timeout)
+        return int(self.process.returncode)
 
     def output(self) -> str:
         return self._path.read_text(errors="replace")
@@ -100,7 +89,7 @@ class Nsqlookupd:
             f"-broadcast-address={HOST}",
             "-log-level=error",
         )
-        wait_for_ping(self.http)
+        wait_for_ping(self.http, self.process)
 
     def end(self) -> None:
         self.process.end()
@@ -132,7 +121,7 @@ class Nsqd:
             *(f"-lookupd-tcp-address={lookupd.tcp}" for lookupd in self.lookupds),
             *self.options,
         )
-        wait_for_ping(self.http)
+        wait_for_ping(self.http, self.process)
 
     def kill(self) -> None:
         self.process.end()
@@ -149,10 +138,10 @@ class Nsqd:
         self.process.signal(signal.SIGCONT)
 
     def get(self, path: str, **query: str) -> Any:
-        return request(self.http, "GET", path, timeout=5.0, **query)
+        return request(self.http, "GET", path, timeout=PATIENCE, **query)
 
     def post(self, path: str, **query: str) -> Any:
-        return request(self.http, "POST", path, timeout=5.0, **query)
+        return request(self.http, "POST", path, timeout=PATIENCE, **query)
 
     @property
     def url(self) -> str:
@@ -163,13 +152,15 @@ class Nsqd:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def wait_for_ping(http: Address) -> None:
-    deadline = time.monotonic() + 15
-    while True:
+def wait_for_ping(http: Address, process: Process) -> None:
+    """Return once the server answers; fail at once where it has ended."""
+
+    def answers() -> bool:
+        assert process.process.poll() is None, f"{process.command[0]} has ended: {process.output()}"
         try:
-            request(http, "GET", "/ping", timeout=1.0)
-            return
+            request(http, "GET", "/ping", timeout=PATIENCE)
         except HttpError:
-            if time.monotonic() > deadline:
-                raise
-            gevent.sleep(0.02)
+            return False
+        return True
+
+    eventually(answers, f"an answer of {process.command[0]}")

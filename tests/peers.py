@@ -147,6 +147,11 @@ class Proxy:
         except OSError:
             pass
 
+    @property
+    def is_done_cutting(self) -> bool:
+        """Whether all cuts that were asked for have been made."""
+        return self.cut_upstream_after is None and self.cut_downstream_after is None
+
     def cut(self) -> None:
         """Close all connections now."""
         for each in self._open:

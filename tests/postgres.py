@@ -15,7 +15,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from tests.nsqd import HOST, Process, free_port
+from tests.nsqd import Process
+from tests.ports import HOST, free_port
 from tests.waiting import eventually
 
 

@@ -142,6 +142,7 @@ class HealthServer:
         try:
             listener = gevent.socket.socket(self._family, fileno=self._descriptor)
             self._server = WSGIServer(listener, self._app, spawn=32, log=None, error_log=None)
+            self._server.start()  # before anybody can stop it
             self._hub = get_hub()
             self._server.serve_forever()
         finally:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Literal, TextIO
 
 import structlog
@@ -113,8 +114,11 @@ class RepeatFilter(logging.Filter):
     Of a kind are warnings and errors with the same `alike` mark, or else with the same text before its values are put in.
     """
 
-    def __init__(self, repeats: int = REPEATS, interval: float = INTERVAL) -> None:
+    def __init__(
+        self, repeats: int = REPEATS, interval: float = INTERVAL, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__()
+        self._monotonic = monotonic
         self._repeats = repeats
         self._interval = interval
         self._kinds: OrderedDict[object, list[float]] = OrderedDict()  # begin, written, left out
@@ -125,7 +129,7 @@ class RepeatFilter(logging.Filter):
             return True
         text = record.msg.get("event") if isinstance(record.msg, dict) else record.msg  # structlog's lines are dicts
         kind = (record.name, getattr(record, "alike", None) or str(text))
-        now = time.monotonic()
+        now = self._monotonic()
         with self._lock:
             seen = self._kinds.setdefault(kind, [now, 0, 0])
             self._kinds.move_to_end(kind)

@@ -107,11 +107,12 @@ class Harness:
         """Publish as `Bus.publish`, and return the event's id."""
         return self.bus.publish(event, **options)
 
-    def settle(self, *, timeout: float = 10.0) -> None:
+    def settle(self, *, timeout: float = 60.0) -> None:
         """Return when nothing is in flight and nothing is due any more; virtual time passes as needed.
 
         Args:
-            timeout: longest time in real seconds that handlers may take for it.
+            timeout: longest time in real seconds that handlers may take for it; it ends what hangs, and a busy machine
+                needs longer than an idle one.
 
         Raises:
             HandlerFailedError: a handler raised what the test does not expect.
@@ -120,7 +121,7 @@ class Harness:
         self._run(timeout, until=None)
         self._surface()
 
-    def advance(self, seconds: float, *, timeout: float = 10.0) -> None:
+    def advance(self, seconds: float, *, timeout: float = 60.0) -> None:
         """Let virtual `seconds` pass, and no more, with all that is due meanwhile; raises as `settle`."""
         self._run(timeout, until=self.clock.monotonic() + seconds)
         self._surface()

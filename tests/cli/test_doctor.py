@@ -44,11 +44,15 @@ def test_a_good_set_up_is_good(shop: Shop, lookupd: Nsqlookupd, ends: Ends) -> N
     eventually(lambda: len(shop.run("topics", "--bus", url).err) > 0)
     eventually(lambda: shop.run("declare", "shop:service", "--bus", url).code == 0)
 
+    said: list[str] = []
+
     def is_good() -> bool:
-        return shop.run("doctor", "shop:service", "--bus", url, "--strict", "--watch", "0.2").code == 0
+        done = shop.run("doctor", "shop:service", "--bus", url, "--strict", "--json", "--watch", "0.2")
+        said[:] = [done.out]
+        return done.code == 0
 
     eventually(is_good)
-    found = findings(shop, "shop:service", "--bus", url, "--strict", code=0)
+    found = [(each["level"], each["check"], each["text"]) for each in json.loads(said[0])]
     assert has(found, "ok", "nsqlookupd", "lists 2 nsqd")
     assert has(found, "ok", "agreement", "2 nsqlookupd list the same")
     assert has(found, "ok", "clock", "agrees")

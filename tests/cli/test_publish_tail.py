@@ -13,7 +13,7 @@ import pytest
 from eventbus.wire.codec import decode
 from tests.cli.kit import Shop, events
 from tests.nsqd import Nsqd, Process
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 Ends = Callable[[Any], Any]
 CONTRACTS = Path(__file__).parent.parent.parent / "contracts"
@@ -119,7 +119,7 @@ def test_a_broker_that_goes_away_in_the_middle_says_how_far_it_came(shop: Shop, 
     publish = subprocess.Popen(
         shop.command("publish", "shop_placed", "-", "--event", "shop:Placed"),
         cwd=shop.folder,
-        env={**os.environ, **shop.environment, "EVENTBUS_URL": nsqd.url, "EVENTBUS_PUBLISH_TIMEOUT": "1"},
+        env={**os.environ, **shop.environment, "EVENTBUS_URL": nsqd.url, "EVENTBUS_PUBLISH_TIMEOUT": "10"},
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -291,7 +291,7 @@ def test_a_reader_that_goes_away_ends_a_tail_and_loses_nothing(shop: Shop, nsqd:
     tail.stdout.close()
     complaint = tail.stderr.read().decode()
     tail.stderr.close()
-    assert tail.wait(20) == 0
+    assert tail.wait(PATIENCE) == 0
     assert "Traceback" not in complaint
     assert json.loads(first)["data"]["number"] >= 0
     channel = nsqd.get("/stats", format="json")["topics"][0]["channels"][0]

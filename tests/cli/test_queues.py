@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from eventbus.cli.tables import rates_between
 from eventbus.engines.base import ChannelStats, TopicStats
 from tests.cli.kit import Shop, events
 from tests.nsqd import Nsqd, Nsqlookupd
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_top_prints_looks_with_rates(shop: Shop, nsqd: Nsqd) -> None:
     url = {"EVENTBUS_URL": nsqd.url}
     shop.run("declare", "shop:service", **url)
     top = subprocess.Popen(
-        shop.command("top", "--json", "--interval", "0.5", "-n", "8"),
+        shop.command("top", "--json", "--interval", "0.5"),
         cwd=shop.folder,
         env={**os.environ, **shop.environment, **url},
         stdout=subprocess.PIPE,
@@ -136,12 +137,15 @@ def test_top_prints_looks_with_rates(shop: Shop, nsqd: Nsqd) -> None:
     assert top.stdout is not None
     top.stdout.readline()
     publish(shop, nsqd, 300)
-    looks = [json.loads(line) for line in top.stdout]
+    looks: list[Any] = []
+    while not looks or looks[-1]["topics"][0]["channels"][0]["depth"] < 300:
+        looks.append(json.loads(top.stdout.readline()))
+    top.send_signal(signal.SIGINT)
     top.stdout.close()
-    assert top.wait() == 0
-    assert len(looks) == 7
+    assert top.wait(PATIENCE) == 130
     assert max(look["topics"][0]["published_per_second"] for look in looks) > 10
     assert looks[-1]["topics"][0]["channels"][0]["depth"] == 300
+    assert len(shop.run("top", "--json", "-n", "8", "--interval", "0.1", **url).out.splitlines()) == 8
     done = shop.run("top", "-n", "2", "--interval", "0.1", **url)
     assert done.out.count("1 topics, 300 messages wait, 0 dead letters") == 2
 
@@ -156,7 +160,7 @@ def test_top_on_a_terminal_redraws_in_place_with_dead_letters_in_red(shop: Shop,
     top = subprocess.Popen(shop.command("top"), stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=shop.folder)
     os.close(theirs)
     text = b""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while text.count(b"dead letters") < 3 and time.monotonic() < deadline:
         if select.select([ours], [], [], 0.2)[0]:
             text += os.read(ours, 65536)
@@ -170,7 +174,7 @@ def test_top_on_a_terminal_redraws_in_place_with_dead_letters_in_red(shop: Shop,
             break
         text += part
     os.close(ours)
-    assert top.wait(10) == 130
+    assert top.wait(PATIENCE) == 130
     assert b"\x1b[?1049h" in text  # another screen, and back
     assert b"\x1b[?1049l" in text
     assert b"\x1b[31m" in text

@@ -175,7 +175,7 @@ def test_a_paused_channel_holds_its_events_until_it_is_resumed(world: World) -> 
         bus.start(service)
         topic = service.topics[0]
         bus.engine.pause(topic, service.channel)
-        gevent.sleep(0.1)
+        gevent.sleep(0.5)  # nsqd tells its connections a moment after it has answered
         publish_numbers(bus, kind, range(5))
         stays(lambda: not seen.numbers, 0.3)
         assert bus.engine.stats()[topic].channels[service.channel].is_paused

@@ -6,13 +6,14 @@ import sys
 import time
 
 import gevent
+import gevent.event
 import pytest
 
 from eventbus import Backoff, Batch, Outcome, Reject, Retry, RetryLater, Service
 from eventbus.delivery.circuit_breaker import State
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.conformance.worlds import World, unique
-from tests.waiting import eventually, stays
+from tests.waiting import PATIENCE, eventually, stays
 
 AT_ONCE = Retry(first=0.0, ceiling=0.0)
 
@@ -58,7 +59,7 @@ def test_delays_grow_up_to_the_ceiling(world: World) -> None:
         eventually(lambda: len(seen) == 4)
     gaps = [after - before for before, after in zip(seen.times, seen.times[1:], strict=False)]
     for gap, wanted in zip(gaps, (0.2, 0.4, 0.4), strict=True):
-        assert wanted - 0.02 <= gap < wanted + world.features.lateness, gaps
+        assert gap >= wanted - 0.02, gaps  # how much later says something of the engine; see test_promised_times
 
 
 def test_used_up_attempts_end_as_a_dead_letter_with_everything_known(world: World) -> None:
@@ -137,7 +138,7 @@ def test_retry_later_beyond_the_engines_limit_keeps_its_time_and_its_attempts(wo
         bus.start(listener(kind, seen, act=act), listener(kind, other))
         bus.publish(kind(number=1))
         eventually(lambda: seen.attempts == [1, 2])
-        assert 1.15 <= seen.times[1] - seen.times[0] < 1.2 + 3 * world.features.lateness
+        assert seen.times[1] - seen.times[0] >= 1.15
         assert len(other) == 1, "another channel handled what was postponed for one"
 
 
@@ -148,7 +149,7 @@ def test_bytes_that_are_no_event_are_parked_unchanged(world: World, body: bytes)
     with world.bus() as bus:
         bus.start(service)
         topic = service.topics[0]
-        bus.engine.publish(topic, body, delay=0.0, timeout=5.0)
+        bus.engine.publish(topic, body, delay=0.0, timeout=PATIENCE)
         bus.publish(kind(number=1))
         letters = bus.dead_letters(kind, service)
         eventually(lambda: letters.list())
@@ -191,11 +192,12 @@ def test_a_slow_handler_is_touched_and_not_delivered_twice(world: World) -> None
     kind, seen, done = numbered(), Seen(), []
 
     def act(event: object, context: object) -> None:
-        gevent.sleep(2.6)
+        gevent.sleep(2.6 * message_timeout)
         done.append(event)
 
-    with world.bus(message_timeout=1.0) as bus:
-        bus.start(listener(kind, seen, act=act, timeout=10.0))
+    message_timeout = 8.0  # a machine that gives nothing for half of it is too busy to touch in time
+    with world.bus(message_timeout=message_timeout) as bus:
+        bus.start(listener(kind, seen, act=act, timeout=PATIENCE))
         bus.publish(kind(number=1))
         eventually(lambda: done)
         stays(lambda: len(seen) == 1, 0.5)
@@ -207,7 +209,7 @@ def test_a_handler_beyond_its_time_limit_is_interrupted_and_counts_as_failed(wor
     def act(event: object, context: object) -> None:
         if context.attempt == 1:  # type: ignore[attr-defined]
             try:
-                gevent.sleep(30)
+                gevent.event.Event().wait()  # for ever
             except BaseException:
                 interrupted.append(sys.exc_info()[0])
                 raise
@@ -217,7 +219,7 @@ def test_a_handler_beyond_its_time_limit_is_interrupted_and_counts_as_failed(wor
         bus.publish(kind(number=1))
         eventually(lambda: seen.attempts == [1, 2])
         assert len(interrupted) == 1
-        assert 0.15 <= seen.times[1] - seen.times[0] < 2
+        assert seen.times[1] - seen.times[0] >= 0.15
 
 
 def test_a_channel_whose_handlers_keep_failing_backs_off_and_recovers(world: World) -> None:
@@ -260,16 +262,17 @@ def test_backing_off_ends_although_the_test_deliveries_are_poison(world: World) 
         publish_numbers(bus, kind, [1, 2])
         eventually(lambda: bus.dispatchers[0].flow.breaker.state is not State.CLOSED)
         for _ in range(3):
-            bus.engine.publish(service.topics[0], b"poison", delay=0.0, timeout=5.0)
+            bus.engine.publish(service.topics[0], b"poison", delay=0.0, timeout=PATIENCE)
         database.is_down = False
         eventually(lambda: bus.dispatchers[0].handled == 2)
         eventually(lambda: len(bus.dead_letters(kind, service).list()) == 3)
 
 
 def test_one_bad_event_does_not_slow_its_channel(world: World) -> None:
-    kind, seen = numbered(), Seen()
+    kind, seen, states = numbered(), Seen(), set()
 
     def act(event: object, context: object) -> None:
+        states.add(bus.dispatchers[0].flow.breaker.state)
         if event.number == 0:  # type: ignore[attr-defined]
             raise Boom("always")
 
@@ -277,15 +280,16 @@ def test_one_bad_event_does_not_slow_its_channel(world: World) -> None:
     with world.bus() as bus:
         bus.start(service)
         publish_numbers(bus, kind, range(200))
-        eventually(lambda: bus.dispatchers[0].handled == 199, timeout=5)
+        eventually(lambda: bus.dispatchers[0].handled == 199)
         eventually(lambda: len(bus.dead_letters(kind, service).list()) == 1)
+    assert states == {State.CLOSED}, "the channel backed off"
 
 
 def test_a_batch_comes_full_or_after_its_wait(world: World) -> None:
     kind, sizes = numbered(), []
     service = Service(unique("s"))
 
-    @service.on(kind, batch=Batch(size=10, wait=0.2))
+    @service.on(kind, batch=Batch(size=10, wait=2.0))
     def handle(events: list[kind]) -> None:  # type: ignore[valid-type]
         sizes.append(len(events))
 

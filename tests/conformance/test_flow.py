@@ -6,12 +6,13 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import gevent
+import gevent.event
 import pytest
 
 from eventbus import EventBusError, Outcome
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.conformance.worlds import World, unique
-from tests.waiting import eventually, stays
+from tests.waiting import PATIENCE, eventually, stays
 
 
 def test_returned_events_are_published_and_carry_their_cause(world: World) -> None:
@@ -65,11 +66,12 @@ def test_a_delayed_event_comes_not_before_its_time(world: World) -> None:
     kind, seen = numbered(), Seen()
     with world.bus() as bus:
         bus.start(listener(kind, seen))
-        began = time.monotonic()
-        bus.publish(kind(number=1), delay=0.4)
+        bus.publish(kind(number=1), delay=1000.0)
         bus.publish(kind(number=2))
-        eventually(lambda: len(seen) == 2)
-        assert seen.numbers == [2, 1]
+        eventually(lambda: seen.numbers == [2])
+        began = time.monotonic()
+        bus.publish(kind(number=3), delay=0.4)
+        eventually(lambda: seen.numbers == [2, 3])
         assert seen.times[1] - began >= 0.38
         assert seen.attempts == [1, 1]
 
@@ -79,12 +81,12 @@ def test_a_delay_beyond_the_engines_limit_is_kept_at_no_cost_in_attempts(world: 
     with world.bus(max_delay=0.5) as bus:
         bus.start(listener(kind, seen))
         began = time.monotonic()
-        bus.publish(kind(number=1), deliver_at=datetime.now(UTC) + timedelta(seconds=1.3))
+        bus.publish(kind(number=1), deliver_at=datetime.now(UTC) + timedelta(seconds=12.0))
         eventually(lambda: len(seen) == 1)
-        assert 1.25 <= seen.times[0] - began < 1.3 + 3 * world.features.lateness
+        assert seen.times[0] - began >= 11.95
         assert seen.attempts == [1]
-        if world.features.lateness < 2:  # otherwise the engine may come too late to be early
-            assert bus.dispatchers[0].counts[Outcome.EARLY] >= 1
+        # nsqd takes up to 5 s to look at the timers of a new channel
+        assert 1 <= bus.dispatchers[0].counts[Outcome.EARLY] <= 12.0 / 0.5
 
 
 def test_an_expired_event_is_passed_over_and_counted(world: World) -> None:
@@ -93,7 +95,7 @@ def test_an_expired_event_is_passed_over_and_counted(world: World) -> None:
     with world.bus() as bus:
         bus.declare(service)
         bus.publish(kind(number=1), expires_in=0.05)
-        bus.publish(kind(number=2), expires_in=60)
+        bus.publish(kind(number=2), expires_in=10 * PATIENCE)
         gevent.sleep(0.1)
         bus.start(service)
         eventually(lambda: seen.numbers == [2])
@@ -120,10 +122,14 @@ def test_no_more_deliveries_are_held_than_allowed(world: World) -> None:
 def test_no_more_handlers_run_at_once_than_allowed(world: World) -> None:
     kind, seen = numbered(), Seen()
     running, most = [0], [0]
+    full = gevent.event.Event()
 
     def act(event: object, context: object) -> None:
         running[0] += 1
         most[0] = max(most[0], running[0])
+        if running[0] == 7:
+            full.set()
+        full.wait()
         gevent.sleep(0.01)
         running[0] -= 1
 
@@ -131,7 +137,7 @@ def test_no_more_handlers_run_at_once_than_allowed(world: World) -> None:
         bus.start(listener(kind, seen, act=act, concurrency=7))
         publish_numbers(bus, kind, range(100))
         eventually(lambda: bus.dispatchers[0].handled == 100)
-        assert 1 < most[0] <= 7
+        assert most[0] == 7
 
 
 def test_a_stop_lets_running_handlers_end_and_gives_back_the_rest_at_once(world: World) -> None:
@@ -148,7 +154,7 @@ def test_a_stop_lets_running_handlers_end_and_gives_back_the_rest_at_once(world:
     first.start(listener(kind, before, name=name, act=act, concurrency=5, max_in_flight=50))
     publish_numbers(first, kind, range(40))
     eventually(lambda: len(before) == 5)
-    stopping = gevent.spawn(first.stop, grace=20.0)
+    stopping = gevent.spawn(first.stop, grace=PATIENCE)
     eventually(lambda: first.is_stopping)
     gevent.sleep(0.1)
     assert not stopping.ready(), "running handlers got no grace"
@@ -157,10 +163,8 @@ def test_a_stop_lets_running_handlers_end_and_gives_back_the_rest_at_once(world:
     assert (report.finished, report.interrupted) == (5, 0)
     assert sorted(done) == sorted(before.numbers)
     with world.bus() as second:
-        began = time.monotonic()
         second.start(listener(kind, after, name=name))
-        eventually(lambda: len(after) == 35)
-        assert time.monotonic() - began < 20, "the rest waited for the message timeout"
+        eventually(lambda: len(after) == 35, "the rest before its message timeout")
         assert sorted(before.numbers + after.numbers) == list(range(40))
 
 
@@ -175,7 +179,7 @@ def test_a_stop_begins_nothing_new_while_it_tells_the_engine(world: World) -> No
     bus.start(listener(kind, seen, act=act, concurrency=5, max_in_flight=50))
     publish_numbers(bus, kind, range(40))
     eventually(lambda: len(seen) == 5)
-    stopping = gevent.spawn(bus.stop, grace=20.0)
+    stopping = gevent.spawn(bus.stop, grace=PATIENCE)
     eventually(lambda: bus.is_stopping)  # and it waits for the engine, where that is far
     release.set()
     report = stopping.get()
@@ -186,16 +190,14 @@ def test_a_handler_beyond_the_grace_is_interrupted_and_its_delivery_goes_to_anot
     kind, before, after = numbered(), Seen(), Seen()
     name = unique("s")
     first = world.bus()
-    first.start(listener(kind, before, name=name, act=lambda event, context: gevent.sleep(60)))
+    first.start(listener(kind, before, name=name, act=lambda event, context: gevent.event.Event().wait() and None))
     first.publish(kind(number=1))
     eventually(lambda: len(before) == 1)
-    began = time.monotonic()
-    report = first.stop(grace=0.2)
-    assert time.monotonic() - began < 4
+    report = gevent.spawn(first.stop, grace=0.2).get(timeout=PATIENCE)  # the handler never ends by itself
     assert report.interrupted == 1
     with world.bus() as second:
         second.start(listener(kind, after, name=name))
-        eventually(lambda: after.numbers == [1], timeout=5)
+        eventually(lambda: after.numbers == [1], "the delivery before its message timeout")
 
 
 def test_closing_while_publishing_loses_nothing_that_was_confirmed(world: World) -> None:
@@ -208,7 +210,7 @@ def test_closing_while_publishing_loses_nothing_that_was_confirmed(world: World)
     def publish(start: int) -> None:
         for number in range(start, start + 10_000):
             try:
-                publisher.publish(kind(number=number), timeout=2.0)
+                publisher.publish(kind(number=number), timeout=PATIENCE)
             except EventBusError:
                 return
             confirmed.append(number)
@@ -217,7 +219,7 @@ def test_closing_while_publishing_loses_nothing_that_was_confirmed(world: World)
     greenlets = [gevent.spawn(publish, start) for start in range(0, 100_000, 10_000)]
     eventually(lambda: len(confirmed) > 200)
     publisher.stop()
-    gevent.joinall(greenlets, timeout=10, raise_error=True)
+    gevent.joinall(greenlets, timeout=PATIENCE, raise_error=True)
     assert all(each.dead for each in greenlets)
     with world.bus() as bus:
         bus.start(service)
@@ -270,5 +272,5 @@ def test_a_full_channel_makes_publish_wait_or_raise_and_drops_nothing(world: Wor
             bus.publish(kind(number=10), timeout=0.1)
         waiting = gevent.spawn(publish_numbers, bus, kind, range(10, 500))
         bus.start(service.replica())
-        waiting.get(timeout=10)
+        waiting.get(timeout=PATIENCE)
         eventually(lambda: sorted(seen.numbers) == list(range(500)))

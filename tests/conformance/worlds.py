@@ -17,7 +17,10 @@ from eventbus.engines.memory import MemoryEngine, MemoryOptions
 from eventbus.engines.nsq.http import request
 from eventbus.settings import BusSettings
 from tests.nsqd import Nsqd, Nsqlookupd
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
+
+LONG = 600.0
+"""Message timeout in seconds beyond all patience: what comes in time has come by other means."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,10 @@ class Features:
     Attributes:
         bounded_depth: publish can be made to block or raise when a channel is full.
         brokers: servers among which max in flight is shared; a publisher sends to one of them.
-        lateness: seconds that a delayed message may come late; nsqd takes up to 5 to look at the timers of a new channel.
     """
 
     bounded_depth: bool
     brokers: int = 1
-    lateness: float = 1.0
 
 
 class World(Protocol):
@@ -57,7 +58,7 @@ def unique(prefix: str = "t") -> str:
 
 
 def make_settings(settings: dict[str, Any]) -> BusSettings:
-    return BusSettings(**{"message_timeout": 10.0, "publish_timeout": 20.0, "source": "suite", **settings})
+    return BusSettings(**{"message_timeout": LONG, "publish_timeout": PATIENCE, "source": "suite", **settings})
 
 
 class _Borrowed:
@@ -102,7 +103,7 @@ class NsqWorld:
     """One real nsqd, consumed from directly."""
 
     name = "nsq"
-    features = Features(bounded_depth=False, lateness=6.0)
+    features = Features(bounded_depth=False)
 
     def __init__(self) -> None:
         self._servers: list[Any] = [Nsqd("-mem-queue-size=100000")]
@@ -122,14 +123,16 @@ class ClusterWorld(NsqWorld):
     """Two real nsqd, found through two real nsqlookupd."""
 
     name = "cluster"
-    features = Features(bounded_depth=False, brokers=2, lateness=6.0)
+    features = Features(bounded_depth=False, brokers=2)
 
     def __init__(self) -> None:
         lookupds = (Nsqlookupd(), Nsqlookupd())
         nsqds = [Nsqd("-mem-queue-size=100000", lookupds=lookupds) for _ in range(2)]
         self._servers = [*nsqds, *lookupds]
         self._url = f"nsq://{lookupds[0].http},{lookupds[1].http}?lookup_interval=1"
-        eventually(lambda: all(len(request(each.http, "GET", "/nodes", timeout=2)["producers"]) == 2 for each in lookupds))
+        eventually(
+            lambda: all(len(request(each.http, "GET", "/nodes", timeout=PATIENCE)["producers"]) == 2 for each in lookupds)
+        )
 
 
 WORLDS: dict[str, Callable[[], World]] = {"memory": MemoryWorld, "nsq": NsqWorld, "cluster": ClusterWorld}

@@ -18,6 +18,7 @@ from eventbus.contracts import contract_of, load_contracts, views_of
 from eventbus.contracts.asyncapi import asyncapi
 from eventbus.contracts.catalogue import write_catalogue
 from eventbus.contracts.targets import services_of
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 SCHEMA = ROOT / "tools" / "asyncapi" / "node_modules" / "@asyncapi" / "specs" / "schemas" / "3.0.0-without-$id.json"
@@ -58,7 +59,7 @@ def render(page: Path, folder: Path, *options: str) -> str:
         *(browser(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
         *("--disable-component-update", "--disable-sync", "--disable-quic", f"--user-data-dir={folder}"),
     ]
-    done = subprocess.run([*command, *options, page.as_uri()], capture_output=True, text=True, timeout=50, check=True)
+    done = subprocess.run([*command, *options, page.as_uri()], capture_output=True, text=True, timeout=PATIENCE, check=True)
     return unescape(done.stdout)
 
 

@@ -1,4 +1,4 @@
-"""Fuzz target: bytes at the decoder, for a bounded time. `python -m tests.fuzz.decoder --seconds 60`.
+"""Fuzz target: bytes at the decoder, for a bounded time of work. `python -m tests.fuzz.decoder --seconds 60`.
 
 Mutates valid envelopes of both codecs and checks that nothing but a DecodeError comes out, quickly, and that what is read
 can be written and read again.
@@ -78,15 +78,18 @@ def _mutate(draw: random.Random, body: bytes) -> bytes:
 
 
 def fuzz(seconds: float, seed: int) -> tuple[int, int]:
-    """Return how many bodies were thrown and how many of them were read; raises at the first fault."""
+    """Return how many bodies were thrown and how many of them were read; raises at the first fault.
+
+    Seconds are those of the processor: what others do on the machine is not in them.
+    """
     draw = random.Random(seed)
     codec = MsgpackCodec()
-    ends = time.monotonic() + seconds
+    ends = time.process_time() + seconds
     thrown = read = 0
-    while time.monotonic() < ends:
+    while time.process_time() < ends:
         body = _mutate(draw, _seed(draw))
         thrown += 1
-        began = time.monotonic()
+        began = time.process_time()
         try:
             envelope = decode(body)
         except DecodeError:
@@ -99,7 +102,7 @@ def fuzz(seconds: float, seed: int) -> tuple[int, int]:
                 pass  # JSON may hold whole numbers beyond 64 bits
             else:
                 assert again.data == envelope.data, body
-        assert time.monotonic() - began < MAX_SECONDS, body
+        assert time.process_time() - began < MAX_SECONDS, body
     return thrown, read
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from eventbus import Bus
 from eventbus.settings import BusSettings
+from tests.conformance.worlds import LONG
 from tests.nsqd import Nsqd, Nsqlookupd
 
 
@@ -47,7 +48,7 @@ def make_bus(ends: Callable[[Any], Any]) -> Callable[..., Bus]:
     def make(url: str, *, query: str = "", **settings: Any) -> Bus:
         joined = url + ("&" if "?" in url else "?") + query if query else url
         bus: Bus = ends(
-            Bus(joined, source="test", settings=BusSettings(**{"message_timeout": 10.0, "grace": 2.0, **settings}))
+            Bus(joined, source="test", settings=BusSettings(**{"message_timeout": LONG, "grace": 2.0, **settings}))
         )
         return bus
 

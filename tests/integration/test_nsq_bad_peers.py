@@ -13,8 +13,10 @@ from gevent.server import StreamServer
 from eventbus import NotSent
 from eventbus.engines.nsq.engine import NsqEngine, open_nsq
 from eventbus.errors import EventBusError
-from tests.nsqd import Nsqd, Nsqlookupd, free_port
+from tests.nsqd import Nsqd, Nsqlookupd
 from tests.peers import ScriptedNsqd, frame
+from tests.ports import free_port
+from tests.waiting import PATIENCE, eventually, fails_until_it_says
 
 Ends = Callable[[Any], Any]
 
@@ -40,12 +42,10 @@ class Babbler:
 
 
 def refuses(engine: NsqEngine, said: str) -> None:
-    """Publishing ends in time with an error that says it; subscribing logs it and goes on."""
-    began = time.monotonic()
-    with pytest.raises(NotSent, match=said):
-        engine.publish("t", b"x", delay=0.0, timeout=1.5)
-    engine.subscribe("t", "c", lambda batch: None, max_in_flight=1, message_timeout=10.0)
-    assert time.monotonic() - began < 6
+    """Publishing ends with an error that says it; subscribing logs it and goes on."""
+    fails_until_it_says(lambda: engine.publish("t", b"x", delay=0.0, timeout=1.5), said, NotSent)
+    with gevent.Timeout(PATIENCE):
+        engine.subscribe("t", "c", lambda batch: None, max_in_flight=1, message_timeout=10.0)
 
 
 def test_an_http_port_given_for_the_tcp_port_is_named(nsqd: Nsqd, ends: Ends) -> None:
@@ -62,7 +62,7 @@ def test_a_tcp_port_given_for_nsqlookupd_is_named(lookupd: Nsqlookupd, ends: End
     engine = ends(open_nsq(f"nsq://{lookupd.tcp}?connect_timeout=0.5"))
     with pytest.raises(NotSent, match="none is known"):
         engine.publish("t", b"x", delay=0.0, timeout=1.0)
-    assert f"nsqlookupd {lookupd.tcp}: " in caplog.text
+    eventually(lambda: f"nsqlookupd {lookupd.tcp}: " in caplog.text)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_what_is_no_nsqd_is_named_and_not_hammered(ends: Ends, said: bytes, erro
     peer = ends(Babbler(said))
     engine = ends(open_nsq(f"nsq+direct://{peer.address}?connect_timeout=0.5&reconnect_ceiling=1"))
     refuses(engine, error)
-    before = peer.connections
+    before, began = peer.connections, time.monotonic()
     gevent.sleep(2)
-    assert peer.connections - before <= 12, "it is hammered"
+    assert peer.connections - before <= 6 * (time.monotonic() - began), "it is hammered"
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,12 @@ def test_an_nsqlookupd_that_answers_nonsense_is_logged_once_and_the_other_counts
     bad = ends(Babbler(said))
     engine = ends(open_nsq(f"nsq://{bad.address},{good.http}?lookup_interval=0.2&connect_timeout=0.5"))
     got: list[Any] = []
+    began = time.monotonic()
     joined = engine.subscribe("t", "c", got.extend, max_in_flight=1, message_timeout=10.0)
-    gevent.sleep(1.5)
-    assert [each.address for each in joined.connections] == [nsqd.tcp]
+    eventually(lambda: [each.address for each in joined.connections] == [nsqd.tcp])
+    eventually(lambda: bad.connections >= 4)
     assert caplog.text.count(f"nsqlookupd {bad.address}") == 1
-    assert bad.connections <= 12
+    assert bad.connections <= 4 + 8 * (time.monotonic() - began)
 
 
 def test_an_address_that_does_not_resolve_is_named(ends: Ends) -> None:
@@ -132,4 +133,4 @@ def test_an_answer_nobody_asked_for_is_passed_over(ends: Ends) -> None:
 
     peer = ends(ScriptedNsqd(answer))
     engine = ends(open_nsq(peer.url))
-    engine.publish("t", b"x", delay=0.0, timeout=2.0)
+    engine.publish("t", b"x", delay=0.0, timeout=PATIENCE)

@@ -9,17 +9,19 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
+import gevent.event
 import pytest
+from gevent.server import StreamServer
 
 from eventbus import Bus
 from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.consumer import NsqSubscription
 from eventbus.engines.nsq.engine import NsqEngine, open_nsq
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.conformance.worlds import unique
+from tests.conformance.worlds import LONG, unique
 from tests.nsqd import Nsqd, Nsqlookupd
 from tests.peers import Proxy, ScriptedNsqd, frame, message
-from tests.waiting import eventually, stays
+from tests.waiting import PATIENCE, eventually, hub_turns, stays
 
 MakeBus = Callable[..., Bus]
 Ends = Callable[[Any], Any]
@@ -39,26 +41,23 @@ def subscribe(
 
 
 def test_heartbeats_are_answered_while_handlers_block_and_handlers_run_side_by_side(nsqd: Nsqd, make_bus: MakeBus) -> None:
-    """1: a handler of 4 s under a heartbeat of 1 s; four at a time; nothing is delivered twice."""
-    kind, seen, done = numbered(), Seen(), []
-    bus = make_bus(nsqd.url, query="heartbeat=1")
-    bus.start(listener(kind, seen, act=lambda event, context: gevent.sleep(4) or done.append(event.number)))
+    """1: a handler of four heartbeats; four at a time; nothing is delivered twice."""
+    kind, seen, begun_before_an_end = numbered(), Seen(), []
+    bus = make_bus(nsqd.url, query="heartbeat=3")
+    bus.start(listener(kind, seen, act=lambda event, context: gevent.sleep(12) or begun_before_an_end.append(len(seen))))
     publish_numbers(bus, kind, range(4))
-    eventually(lambda: len(done) == 4, timeout=8)
+    eventually(lambda: begun_before_an_end == [4, 4, 4, 4])
     assert seen.attempts == [1, 1, 1, 1]
-    assert seen.times[3] - seen.times[0] < 2
 
 
 def test_a_slow_nsqd_does_not_stop_the_others(nsqd: Nsqd, ends: Ends) -> None:
     """2 and 9: one peer that never answers IDENTIFY; the other gets its RDY and is consumed at once."""
-    silent = ends(ScriptedNsqd(identify=lambda socket: gevent.sleep(60)))
+    silent = ends(ScriptedNsqd(identify=lambda socket: gevent.sleep(3600)))
     engine = ends(open_nsq(f"nsq+direct://{silent.address},{nsqd.tcp}?publish={nsqd.tcp}&connect_timeout=1"))
     got: list[Any] = []
-    began = time.monotonic()
     subscribe(engine, into=got)
-    engine.publish("t", b"x", delay=0.0, timeout=5.0)
-    eventually(lambda: got, timeout=3)
-    assert time.monotonic() - began < 4
+    engine.publish("t", b"x", delay=0.0, timeout=PATIENCE)
+    eventually(lambda: got)
 
 
 def test_max_in_flight_above_what_nsqd_allows_is_lowered(ends: Ends) -> None:
@@ -68,7 +67,7 @@ def test_max_in_flight_above_what_nsqd_allows_is_lowered(ends: Ends) -> None:
     got: list[Any] = []
     joined = subscribe(engine, max_in_flight=5000, into=got)
     for _ in range(300):
-        engine.publish("t", b"x" * 1000, delay=0.0, timeout=5.0)
+        engine.publish("t", b"x" * 1000, delay=0.0, timeout=PATIENCE)
     eventually(lambda: len(got) == 100)
     stays(lambda: len(joined.connections) == 1 and joined.in_flight == 100, 0.3)
 
@@ -92,10 +91,10 @@ def test_reconnecting_never_ends_and_never_spins(ends: Ends) -> None:
     peer = ends(ScriptedNsqd(lambda peer, socket: None))  # accepts, shakes hands and closes
     engine = ends(open_nsq(f"{peer.url}?reconnect_ceiling=0.5"))
     subscribe(engine)
-    gevent.sleep(3)
-    assert 3 <= peer.connections <= 20
-    before = peer.connections
-    eventually(lambda: peer.connections > before, timeout=3)
+    eventually(lambda: peer.connections >= 3)
+    before, began = peer.connections, time.monotonic()
+    eventually(lambda: peer.connections >= before + 6)
+    assert peer.connections - before <= 3 + 7 * (time.monotonic() - began)
 
 
 def test_a_refused_subscription_is_said_and_tried_slowly(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
@@ -107,10 +106,12 @@ def test_a_refused_subscription_is_said_and_tried_slowly(ends: Ends, caplog: pyt
 
     peer = ends(ScriptedNsqd(refuse))
     engine = ends(open_nsq(f"{peer.url}?reconnect_ceiling=1"))
+    began = time.monotonic()
     subscribe(engine)
-    gevent.sleep(2)
-    assert f"nsqd {peer.address}: nsqd says E_SUB_FAILED too many channel consumers; trying again" in caplog.text
-    assert 2 <= peer.connections <= 12
+    said = f"nsqd {peer.address}: nsqd says E_SUB_FAILED too many channel consumers; trying again"
+    eventually(lambda: said in caplog.text)
+    eventually(lambda: peer.connections >= 4)
+    assert peer.connections <= 4 + 6 * (time.monotonic() - began)
 
 
 def test_all_nsqlookupd_are_asked_and_what_they_know_is_joined(ends: Ends) -> None:
@@ -121,48 +122,41 @@ def test_all_nsqlookupd_are_asked_and_what_they_know_is_joined(ends: Ends) -> No
     for nsqd in (left, right):
         nsqd.post("/topic/create", topic="t")
     joined = subscribe(engine)
-    eventually(lambda: {each.address for each in joined.connections} == {left.tcp, right.tcp}, timeout=10)
+    eventually(lambda: {each.address for each in joined.connections} == {left.tcp, right.tcp})
 
 
 def test_a_hanging_nsqlookupd_holds_nobody_up(nsqd: Nsqd, lookupd: Nsqlookupd, ends: Ends) -> None:
     """10: a server that takes the request and says nothing; the hub goes on, the question ends within its limit."""
 
-    def hang(socket: Any, _address: Any) -> None:
-        gevent.sleep(60)
+    asked = gevent.event.Event()
 
-    from gevent.server import StreamServer
+    def hang(socket: Any, _address: Any) -> None:
+        asked.set()
+        gevent.sleep(3600)
 
     server = StreamServer(("127.0.0.1", 0), hang)
     server.start()
     ends(type("Server", (), {"end": lambda self: server.stop(timeout=0.1)})())
-    engine = ends(open_nsq(f"nsq://127.0.0.1:{server.server_port},{lookupd.http}?connect_timeout=1&lookup_interval=1"))
-    gaps, last = [], time.monotonic()
-
-    def beat() -> None:
-        nonlocal last
-        while True:
-            gevent.sleep(0.01)
-            gaps.append(time.monotonic() - last)
-            last = time.monotonic()
-
-    heart = gevent.spawn(beat)
-    began = time.monotonic()
-    subscribe(engine)
-    assert time.monotonic() - began < 3
-    heart.kill()
-    assert max(gaps) < 0.5
+    engine = ends(open_nsq(f"nsq://127.0.0.1:{server.server_port},{lookupd.http}?connect_timeout=4&lookup_interval=1"))
+    with hub_turns() as turns, gevent.Timeout(PATIENCE):
+        subscribe(engine)
+        asked.wait()
+        gevent.sleep(5)  # longer than the question may hang
+    assert max(turns) < 4
 
 
 def test_an_idle_connection_gets_its_full_share_at_once(nsqd: Nsqd, make_bus: MakeBus) -> None:
-    """11: after 12 s without a message, a burst of 100 slow ones is held whole within a second."""
+    """11: after 12 s without a message, a burst of 100 is held whole while none of them is answered."""
     kind, seen = numbered(), Seen()
     bus = make_bus(nsqd.url, query="max_in_flight=100")
-    bus.start(listener(kind, seen, concurrency=100, act=lambda event, context: gevent.sleep(0.2)))
+    answer = gevent.event.Event()
+    bus.start(listener(kind, seen, concurrency=100, act=lambda event, context: answer.wait() and None))
     gevent.sleep(12)
     publish_numbers(bus, kind, range(100))
-    began = time.monotonic()
     eventually(lambda: len(seen) == 100)
-    assert time.monotonic() - began < 1.5
+    assert bus.dispatchers[0].handled == 0
+    answer.set()
+    eventually(lambda: bus.dispatchers[0].handled == 100)
 
 
 def test_fewer_in_flight_than_connections_starves_none(ends: Ends) -> None:
@@ -177,11 +171,9 @@ def test_fewer_in_flight_than_connections_starves_none(ends: Ends) -> None:
             delivery.finish()
 
     for nsqd in nsqds:
-        ends(open_nsq(nsqd.url)).publish("t", b"x", delay=0.0, timeout=5.0)
+        ends(open_nsq(nsqd.url)).publish("t", b"x", delay=0.0, timeout=PATIENCE)
     engine.subscribe("t", "c", answer, max_in_flight=1, message_timeout=10.0)
-    began = time.monotonic()
     eventually(lambda: len(got) == 3)
-    assert time.monotonic() - began < 5
 
 
 def test_in_flight_never_passes_the_limit_while_shares_move(ends: Ends) -> None:
@@ -189,15 +181,15 @@ def test_in_flight_never_passes_the_limit_while_shares_move(ends: Ends) -> None:
     first, second = ends(Nsqd()), ends(Nsqd())
     for nsqd in (first, second):
         engine = ends(open_nsq(nsqd.url))
-        engine.publish_many("t", [b"x"] * 50, timeout=5.0)
+        engine.publish_many("t", [b"x"] * 50, timeout=PATIENCE)
     proxy = ends(Proxy(second.tcp))
     proxy.is_silent = True
     engine = ends(open_nsq(f"nsq+direct://{first.tcp},{proxy.address}?connect_timeout=1"))
     got: list[Any] = []
-    joined = engine.subscribe("t", "c", got.extend, max_in_flight=10, message_timeout=30.0)
+    joined = engine.subscribe("t", "c", got.extend, max_in_flight=10, message_timeout=LONG)
     eventually(lambda: len(got) == 10)
     proxy.is_silent = False
-    eventually(lambda: len(joined.connections) == 2, timeout=20)
+    eventually(lambda: len(joined.connections) == 2)
     stays(lambda: joined.in_flight <= 10, 1.0)
     for delivery in got[:8]:
         delivery.finish()
@@ -209,9 +201,9 @@ def test_a_late_answer_is_said_and_harms_nothing(nsqd: Nsqd, ends: Ends, caplog:
     """17: FIN after the message timeout; the connection lives, the log says it, in-flight counts stay right."""
     engine = ends(open_nsq(nsqd.url))
     got: list[Any] = []
-    joined = engine.subscribe("t", "c", got.extend, max_in_flight=5, message_timeout=1.0)
-    engine.publish("t", b"x", delay=0.0, timeout=5.0)
-    eventually(lambda: len(got) == 2, timeout=10)
+    joined = engine.subscribe("t", "c", got.extend, max_in_flight=5, message_timeout=6.0)
+    engine.publish("t", b"x", delay=0.0, timeout=PATIENCE)
+    eventually(lambda: len(got) == 2)
     got[0].finish()
     got[1].finish()
     eventually(lambda: "came after the message timeout" in caplog.text)
@@ -262,9 +254,9 @@ def test_a_silent_peer_is_noticed(nsqd: Nsqd, ends: Ends) -> None:
     joined = subscribe(engine)
     assert len(joined.connections) == 1
     proxy.is_silent = True
-    eventually(lambda: not joined.connections, timeout=5)
+    eventually(lambda: not joined.connections)
     proxy.is_silent = False
-    eventually(lambda: joined.connections, timeout=10)
+    eventually(lambda: joined.connections)
 
 
 def test_a_starved_consumer_says_so(nsqd: Nsqd, ends: Ends) -> None:
@@ -272,7 +264,7 @@ def test_a_starved_consumer_says_so(nsqd: Nsqd, ends: Ends) -> None:
     engine = ends(open_nsq(nsqd.url))
     got: list[Any] = []
     joined = subscribe(engine, max_in_flight=10, into=got)
-    engine.publish_many("t", [b"x"] * 50, timeout=5.0)
+    engine.publish_many("t", [b"x"] * 50, timeout=PATIENCE)
     eventually(lambda: len(got) == 10)
     assert joined.is_starved
     joined.set_max_in_flight(30)
@@ -288,18 +280,22 @@ def test_a_stop_asks_nsqd_to_push_no_more_and_gives_back_at_once(nsqd: Nsqd, mak
     """4: RDY 0, CLS, CLOSE_WAIT, REQ 0; the rest is there for others at once, not after the message timeout."""
     kind, before, after = numbered(), Seen(), Seen()
     name = unique("s")
-    bus = make_bus(nsqd.url, message_timeout=60.0)
+    bus = make_bus(nsqd.url)
     bus.start(
         listener(kind, before, name=name, concurrency=1, max_in_flight=50, act=lambda event, context: gevent.sleep(0.5))
     )
     publish_numbers(bus, kind, range(50))
     eventually(lambda: bus.dispatchers[0].subscription is not None and subscription(bus).in_flight > 20)
-    bus.stop(grace=2.0)
-    channel = nsqd.get("/stats", format="json")["topics"][0]["channels"][0]
-    assert (channel["in_flight_count"], channel["clients"]) == (0, [])
+    bus.stop(grace=PATIENCE)
+
+    def is_free() -> bool:
+        channel = nsqd.get("/stats", format="json")["topics"][0]["channels"][0]
+        return (channel["in_flight_count"], channel["clients"]) == (0, [])
+
+    eventually(is_free)
     other = make_bus(nsqd.url)
     other.start(listener(kind, after, name=name))
-    eventually(lambda: len(after) == 50 - len(before.numbers), timeout=5)
+    eventually(lambda: len(after) == 50 - len(before.numbers))
     assert sorted(before.numbers + after.numbers) == list(range(50))
 
 
@@ -314,10 +310,10 @@ def test_a_consumer_may_start_before_its_topic_exists_and_declares_it_everywhere
         (topic,) = nsqd.get("/stats", format="json")["topics"]
         assert (topic["message_count"], [each["channel_name"] for each in topic["channels"]]) == (0, ["c"])
     late = ends(Nsqd(lookupds=(lookupd,)))
-    ends(open_nsq(late.url)).publish("t", b"early", delay=0.0, timeout=5.0)
+    ends(open_nsq(late.url)).publish("t", b"early", delay=0.0, timeout=PATIENCE)
     got: list[Any] = []
     subscribe(engine, into=got)
-    eventually(lambda: [each.body for each in got] == [b"early"], timeout=10)
+    eventually(lambda: [each.body for each in got] == [b"early"])
 
 
 def test_declaring_goes_by_subscribing_where_the_http_port_is_closed(nsqd: Nsqd, ends: Ends) -> None:
@@ -337,7 +333,7 @@ def test_an_nsqd_that_left_the_list_is_forgotten_once_it_is_lost(ends: Ends) -> 
     joined = subscribe(engine)
     eventually(lambda: joined.connections)
     nsqd.stop()
-    eventually(lambda: not joined._links, timeout=10)
+    eventually(lambda: not joined._links)
 
 
 @pytest.mark.parametrize("compression", ["deflate", "snappy"])
@@ -349,7 +345,7 @@ def test_a_compressed_peer_that_vanishes_is_reconnected(nsqd: Nsqd, ends: Ends, 
     joined = subscribe(engine, into=got)
     for turn in range(3):
         eventually(lambda: joined.connections)
-        engine.publish("t", b"x" * 5000, delay=0.0, timeout=5.0)
+        engine.publish("t", b"x" * 5000, delay=0.0, timeout=PATIENCE)
         eventually(lambda wanted=turn + 1: len(got) >= wanted)
         for delivery in got:
             delivery.finish()
@@ -363,20 +359,31 @@ def test_pieces_of_three_bytes_are_put_together(nsqd: Nsqd, ends: Ends) -> None:
     engine = ends(open_nsq(proxy.url))
     got: list[Any] = []
     subscribe(engine, into=got)
-    engine.publish("t", b"whole" * 100, delay=0.0, timeout=5.0)
+    engine.publish("t", b"whole" * 100, delay=0.0, timeout=PATIENCE)
     eventually(lambda: [each.body for each in got] == [b"whole" * 100])
 
 
-def test_sixteen_mebibytes_are_read_in_a_moment(ends: Ends) -> None:
-    """33: quadratic reading took gnsq 20 s."""
+def test_reading_a_large_message_costs_no_more_for_each_byte(ends: Ends) -> None:
+    """33: quadratic reading took gnsq 20 s for 16 MiB: four times the bytes took sixteen times the work."""
     nsqd = ends(Nsqd("-max-msg-size=20000000", "-max-body-size=30000000"))
     engine = ends(open_nsq(f"{nsqd.url}&max_message_bytes=20000000&max_body_bytes=30000000&max_pending_bytes=50000000"))
     got: list[Any] = []
     subscribe(engine, into=got)
-    began = time.monotonic()
-    engine.publish("t", bytes(16 * 1024 * 1024), delay=0.0, timeout=10.0)
-    eventually(lambda: got, timeout=10)
-    assert time.monotonic() - began < 2
+
+    def work(mebibytes: int) -> float:
+        """Processor time in seconds; what others do on the machine is not in it."""
+        took = []
+        for _ in range(3):
+            got.clear()
+            began = time.process_time()
+            engine.publish("t", bytes(mebibytes * 1024 * 1024), delay=0.0, timeout=PATIENCE)
+            eventually(lambda: got)
+            got[0].finish()
+            took.append(time.process_time() - began)
+        return min(took)
+
+    work(1)
+    assert work(16) < 10 * work(4)
 
 
 def test_the_largest_frame_is_bounded(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
@@ -416,6 +423,6 @@ def test_ipv6(ends: Ends) -> None:
     engine = ends(open_nsq(nsqd.url))
     got: list[Any] = []
     subscribe(engine, into=got)
-    engine.publish("t", b"six", delay=0.0, timeout=5.0)
+    engine.publish("t", b"six", delay=0.0, timeout=PATIENCE)
     eventually(lambda: [each.body for each in got] == [b"six"])
     assert "t" in engine.stats()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ from tests.conformance.kit import numbered
 from tests.conformance.worlds import unique
 from tests.nsqd import Nsqd, Nsqlookupd, Process
 from tests.peers import Proxy
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 Ends = Callable[[Any], Any]
 MakeBus = Callable[..., Bus]
@@ -50,7 +49,7 @@ class Ledger:
         while self._is_running:
             number, self._next = self._next, self._next + 1
             try:
-                self._publisher.publish(self.kind(number=number), timeout=10.0)
+                self._publisher.publish(self.kind(number=number), timeout=PATIENCE)
             except EventBusError:
                 self.failed.add(number)
             else:
@@ -68,6 +67,11 @@ class Ledger:
     @property
     def doubled(self) -> list[int]:
         return [number for number, count in self.handled.items() if count > 1]
+
+    @property
+    def held(self) -> int:
+        """Events that the broker may hold: confirmed or just being published, and not handled."""
+        return len(self.missing) + len(self._greenlets)
 
     def flows(self) -> None:
         """Return once new events are handled again."""
@@ -89,13 +93,14 @@ def test_an_nsqd_killed_under_load_loses_only_what_it_held(nsqd: Nsqd, make_bus:
     ledger.flows()
     confirmed_before = set(ledger.confirmed)
     nsqd.kill()
+    held = ledger.held
     gevent.sleep(0.5)
     nsqd.start()
     ledger.flows()
     ledger.rest()
     after = ledger.confirmed - confirmed_before - {max(confirmed_before) + step for step in range(30)}
     eventually(lambda: after <= ledger.handled.keys(), "all that was confirmed after the restart is handled")
-    assert len(ledger.missing) < 60, "more is missing than one nsqd held in memory"
+    assert len(ledger.missing) <= held, "more is missing than the nsqd held in memory"
 
 
 def test_an_nsqd_killed_and_back_on_another_port_is_found_by_lookup(
@@ -111,12 +116,12 @@ def test_an_nsqd_killed_and_back_on_another_port_is_found_by_lookup(
     ledger.load()
     ledger.flows()
     nsqd.kill()
+    held = ledger.held
     nsqd.new_ports()
     nsqd.start()
     ledger.flows()
     ledger.rest()
-    gevent.sleep(1)
-    assert len(ledger.missing) < 60
+    eventually(lambda: len(ledger.missing) <= held, "all but what the nsqd held in memory")
 
 
 def test_a_graceful_restart_loses_nothing(nsqd: Nsqd, make_bus: MakeBus) -> None:
@@ -140,8 +145,7 @@ def test_an_nsqd_stopped_for_longer_than_two_heartbeats_and_continued(nsqd: Nsqd
     ledger.load()
     ledger.flows()
     nsqd.freeze()
-    gevent.sleep(4)
-    assert not consumer.dispatchers[0].subscription.connections  # type: ignore[union-attr]
+    eventually(lambda: not consumer.dispatchers[0].subscription.connections)  # type: ignore[union-attr]
     nsqd.thaw()
     ledger.flows()
     ledger.rest()
@@ -182,8 +186,9 @@ def test_an_nsqd_added_and_one_removed_while_running(lookupd: Nsqlookupd, make_b
     ledger.load()
     ledger.flows()
     second = ends(Nsqd(lookupds=(lookupd,)))
-    eventually(lambda: len(consumer.engine.nodes()) == 2)  # type: ignore[attr-defined]
-    gevent.sleep(1.5)
+    for each in (bus, consumer):
+        eventually(lambda known=each: len(known.engine.nodes()) == 2)  # type: ignore[misc]
+    eventually(lambda: len(consumer.dispatchers[0].subscription.connections) == 2)  # type: ignore[union-attr]
     # a remover drains it first: publishers go to the other one, consumers empty it, and then it ends
     first.stop()
     ledger.flows()
@@ -207,11 +212,11 @@ def test_connections_cut_in_the_middle_of_frames(nsqd: Nsqd, make_bus: MakeBus, 
         if turn % 3 == 0:
             up.cut_downstream_after = 7
             down.cut_upstream_after = 31
-        gevent.sleep(0.15)
+        eventually(lambda: up.is_done_cutting and down.is_done_cutting)
     ledger.rest()
     eventually(lambda: not ledger.missing)
-    assert up.connections > 5
-    assert down.connections > 5
+    assert up.connections > 12
+    assert down.connections > 12
 
 
 def test_a_slow_reader_is_fed_at_its_own_pace(nsqd: Nsqd, make_bus: MakeBus, ends: Ends) -> None:
@@ -223,10 +228,12 @@ def test_a_slow_reader_is_fed_at_its_own_pace(nsqd: Nsqd, make_bus: MakeBus, end
     ledger = Ledger(bus)
     consumer.start(ledger.service)
     ledger.load(publishers=20, pause=0.0005)
-    gevent.sleep(2)
-    assert consumer.dispatchers[0].subscription.in_flight <= 20  # type: ignore[union-attr]
+    eventually(lambda: ledger.handled)
+    for wanted in range(200, 2001, 200):
+        eventually(lambda wanted=wanted: len(ledger.confirmed) > wanted)  # type: ignore[misc]
+        assert consumer.dispatchers[0].subscription.in_flight <= 20  # type: ignore[union-attr]
     ledger.rest()
-    eventually(lambda: not ledger.missing, timeout=50)
+    eventually(lambda: not ledger.missing)
 
 
 def test_nsqd_without_memory_queue(make_bus: MakeBus, ends: Ends) -> None:
@@ -288,19 +295,22 @@ def backlog(nsqd: Nsqd, make_bus: MakeBus) -> tuple[str, int]:
 def test_a_consumer_killed_with_deliveries_in_flight(
     nsqd: Nsqd, ends: Ends, tmp_path: Path, backlog: tuple[str, int]
 ) -> None:
-    """F9: what it held comes again after the message timeout of 2 s; nothing is missing."""
+    """F9: what it held comes again; nothing is missing."""
     topic, count = backlog
     notes = tmp_path / "notes"
     worker = run_worker(ends, nsqd, topic, notes, 0.05)
     eventually(lambda: read_notes(notes)[1].total() > 50)
     worker.signal(signal.SIGKILL)
     worker.wait()
-    began = time.monotonic()
     run_worker(ends, nsqd, topic, notes, 0.01)
     eventually(lambda: len(read_notes(notes)[1]) == count)
-    assert time.monotonic() - began < 20
     _, ended = read_notes(notes)
     assert sum(count - 1 for count in ended.values()) <= 50, "more came twice than was in flight"
+
+
+def in_flight(nsqd: Nsqd, topic: str) -> int:
+    (channel,) = nsqd.get("/stats", format="json", topic=topic)["topics"][0]["channels"]
+    return int(channel["in_flight_count"])
 
 
 def test_sigterm_under_load_handles_nothing_twice_and_leaves_nothing_in_flight(
@@ -314,8 +324,7 @@ def test_sigterm_under_load_handles_nothing_twice_and_leaves_nothing_in_flight(
         eventually(lambda wanted=(turn + 1) * 100: read_notes(notes)[1].total() > wanted)
         worker.signal(signal.SIGTERM)
         assert worker.wait() == 0, worker.output()
-        (channel,) = nsqd.get("/stats", format="json", topic=topic)["topics"][0]["channels"]
-        assert channel["in_flight_count"] == 0
+        eventually(lambda: in_flight(nsqd, topic) == 0)
     run_worker(ends, nsqd, topic, notes, 0.0)
     eventually(lambda: len(read_notes(notes)[1]) == count)
     begun, ended = read_notes(notes)
@@ -324,12 +333,16 @@ def test_sigterm_under_load_handles_nothing_twice_and_leaves_nothing_in_flight(
 
 def test_the_demo_balances_while_nsqd_is_restarted_in_the_middle(nsqd: Nsqd, ends: Ends) -> None:
     demo = ends(Process(sys.executable, "-m", "eventbus.cli", "demo", "--orders", "400", "--json", "--bus", nsqd.url))
-    eventually(lambda: nsqd.get("/stats", format="json")["topics"])
-    for _ in range(2):
-        gevent.sleep(1.0)
+
+    def taken() -> int:
+        """Messages that nsqd has taken since it runs."""
         assert demo.process.poll() is None, demo.output()
+        return sum(int(each["message_count"]) for each in nsqd.get("/stats", format="json")["topics"])
+
+    for _ in range(2):
+        eventually(lambda: taken() > 100)
         nsqd.stop()
         gevent.sleep(0.3)
         nsqd.start()
-    assert demo.wait(timeout=50) == 0, demo.output()
+    assert demo.wait() == 0, demo.output()
     assert '"lost": 0, "doubled": 0' in demo.output()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +11,10 @@ import pytest
 from eventbus import Bus, EventBusError, InvalidNameError, MessageTooLargeError, NotSent, OutcomeUnknown, Rejected
 from eventbus.engines.nsq.engine import NsqEngine, open_nsq
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.nsqd import Nsqd, free_port
+from tests.nsqd import Nsqd
 from tests.peers import Proxy, ScriptedNsqd, frame
-from tests.waiting import eventually
+from tests.ports import free_port
+from tests.waiting import PATIENCE, eventually, hub_turns, stays
 
 Ends = Callable[[Any], Any]
 MakeBus = Callable[..., Bus]
@@ -24,12 +24,14 @@ def depth(nsqd: Nsqd, topic: str = "t") -> int:
     return sum(each["depth"] for each in nsqd.get("/stats", format="json")["topics"] if each["topic_name"] == topic)
 
 
-def publish(engine: NsqEngine, body: bytes = b"x", *, topic: str = "t", delay: float = 0.0, timeout: float = 5.0) -> None:
+def publish(
+    engine: NsqEngine, body: bytes = b"x", *, topic: str = "t", delay: float = 0.0, timeout: float = PATIENCE
+) -> None:
     engine.publish(topic, body, delay=delay, timeout=timeout)
 
 
 def test_an_invalid_publish_shifts_no_confirmation(nsqd: Nsqd, ends: Ends) -> None:
-    """23: a bad topic, an empty and an oversize body are refused before the wire; the next publish is confirmed at once."""
+    """23: a bad topic, an empty and an oversize body are refused before the wire; the next publish is confirmed."""
     engine = ends(open_nsq(nsqd.url))
     publish(engine)
     for act, error in (
@@ -42,23 +44,23 @@ def test_an_invalid_publish_shifts_no_confirmation(nsqd: Nsqd, ends: Ends) -> No
     ):
         with pytest.raises(error):
             act()
-        began = time.monotonic()
         publish(engine)
-        assert time.monotonic() - began < 1
     assert depth(nsqd) == 7
 
 
 def test_publishing_has_a_time_limit(ends: Ends) -> None:
     """25: a peer that shakes hands and never answers; and one that cannot be reached at all."""
-    hanging = ends(ScriptedNsqd(lambda peer, socket: gevent.sleep(60)))
-    began = time.monotonic()
-    with pytest.raises(OutcomeUnknown, match="not answered in time; publish the same event object again"):
-        publish(ends(open_nsq(hanging.url)), timeout=0.7)
-    assert 0.6 < time.monotonic() - began < 1.5
-    began = time.monotonic()
-    with pytest.raises(NotSent, match=r"no nsqd can be reached \(127\.0\.0\.1:\d+: ConnectionRefusedError"):
-        publish(ends(open_nsq(f"nsq+direct://127.0.0.1:{free_port()}")), timeout=0.7)
-    assert 0.6 < time.monotonic() - began < 1.5
+    hanging = ends(ScriptedNsqd(lambda peer, socket: gevent.sleep(3600)))
+    with hub_turns() as turns:
+        with pytest.raises(OutcomeUnknown, match="not answered in time; publish the same event object again"):
+            publish(ends(open_nsq(hanging.url)), timeout=0.7)
+        assert sum(turns) > 0.6
+        assert len(turns) < 1.5 / 0.005
+        turns.clear()
+        with pytest.raises(NotSent, match=r"no nsqd can be reached \(127\.0\.0\.1:\d+: ConnectionRefusedError"):
+            publish(ends(open_nsq(f"nsq+direct://127.0.0.1:{free_port()}")), timeout=0.7)
+        assert sum(turns) > 0.6
+        assert len(turns) < 1.5 / 0.005
 
 
 def test_a_refused_message_fails_only_its_own_publisher(ends: Ends) -> None:
@@ -89,9 +91,9 @@ def test_what_was_behind_a_fatal_error_is_published_again_unseen(ends: Ends) -> 
     jobs = [gevent.spawn(publish, engine, b"y", topic=f"t{number}") for number in range(5)]
     bad = gevent.spawn(publish, engine, b"x" * 2000, topic="bad")
     jobs += [gevent.spawn(publish, engine, b"y", topic=f"u{number}") for number in range(5)]
-    gevent.joinall(jobs, raise_error=True, timeout=10)
+    gevent.joinall(jobs, raise_error=True, timeout=PATIENCE)
     with pytest.raises(Rejected):
-        bad.get(timeout=10)
+        bad.get(timeout=PATIENCE)
     assert all(depth(nsqd, f"{letter}{number}") >= 1 for letter in "tu" for number in range(5))
 
 
@@ -120,9 +122,7 @@ def test_a_hanging_nsqd_is_left_within_the_time_limit(ends: Ends) -> None:
     engine = ends(open_nsq(f"nsq+direct://{near.tcp},{far.tcp}?http={near.http},{far.http}"))
     publish(engine)
     near.freeze()
-    began = time.monotonic()
-    publish(engine, timeout=3.0)
-    assert time.monotonic() - began < 3
+    publish(engine, timeout=20.0)
     assert depth(far) == 1
     near.thaw()
 
@@ -167,7 +167,7 @@ def test_closing_waits_for_what_is_unanswered(nsqd: Nsqd) -> None:
     jobs = [gevent.spawn(publish, engine) for _ in range(200)]
     gevent.sleep(0)
     engine.close()
-    gevent.joinall(jobs, timeout=10, raise_error=True)
+    gevent.joinall(jobs, timeout=PATIENCE, raise_error=True)
     assert depth(nsqd) == 201
 
 
@@ -192,12 +192,10 @@ def test_concurrent_publishes_share_mpubs_and_a_lone_one_goes_at_once(ends: Ends
 
 def test_connecting_to_several_is_done_side_by_side(ends: Ends, nsqd: Nsqd) -> None:
     """30: two that never answer before one that does."""
-    silent = [ends(ScriptedNsqd(identify=lambda socket: gevent.sleep(60))) for _ in range(2)]
+    silent = [ends(ScriptedNsqd(identify=lambda socket: gevent.sleep(3600))) for _ in range(2)]
     addresses = ",".join(str(each.address) for each in silent)
-    engine = ends(open_nsq(f"nsq+direct://{addresses},{nsqd.tcp}?connect_timeout=5"))
-    began = time.monotonic()
-    publish(engine)
-    assert time.monotonic() - began < 1
+    engine = ends(open_nsq(f"nsq+direct://{addresses},{nsqd.tcp}?connect_timeout=3600"))
+    publish(engine)  # within its limit, and so before one of the others has used up its own
 
 
 def test_pressure_reaches_the_publisher_when_the_network_stalls(ends: Ends) -> None:
@@ -207,11 +205,11 @@ def test_pressure_reaches_the_publisher_when_the_network_stalls(ends: Ends) -> N
     engine = ends(open_nsq(f"{proxy.url}?max_pending_bytes=200000&http={nsqd.http}"))
     publish(engine)
     proxy.is_silent = True
-    jobs = [gevent.spawn(publish, engine, b"x" * 10_000, timeout=20.0) for _ in range(200)]
-    gevent.sleep(0.5)
+    jobs = [gevent.spawn(publish, engine, b"x" * 10_000) for _ in range(200)]
     (link,) = engine._publisher._links.values()
     assert link.connection is not None
-    assert 100_000 < link.connection.pending_bytes <= 300_000
+    eventually(lambda: link.connection.pending_bytes > 100_000)
+    stays(lambda: 100_000 < link.connection.pending_bytes <= 300_000, 0.5)
     proxy.is_silent = False
     gevent.joinall(jobs, raise_error=True)
     assert depth(nsqd) == 201

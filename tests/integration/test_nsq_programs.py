@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gevent
 import pytest
 
 from eventbus import Bus, Reject
@@ -19,9 +18,10 @@ from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.http import HttpError, request
 from eventbus.wire.codec import decode
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.nsqd import HOST, Nsqd, Nsqlookupd, Process, free_port, program
+from tests.nsqd import Nsqd, Nsqlookupd, Process, program
+from tests.ports import HOST, free_port
 from tests.unit.test_examples import EXPECTED, FOLDER
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 Ends = Callable[[Any], Any]
 MakeBus = Callable[..., Bus]
@@ -72,7 +72,7 @@ def test_to_nsq_publishes_cloudevents_that_are_handled_and_text_that_is_parked(n
         input=f"{json.dumps(event)}\nplain text\n".encode(),
         check=True,
         capture_output=True,
-        timeout=20,
+        timeout=PATIENCE,
     )
     eventually(lambda: seen.numbers == [7])
     assert seen.contexts[0].source == "shell"
@@ -101,14 +101,14 @@ def test_nsqadmin_shows_channels_and_parked_letters(lookupd: Nsqlookupd, make_bu
 
     def ask(path: str) -> Any:
         try:
-            return request(admin, "GET", path, timeout=2.0)
+            return request(admin, "GET", path, timeout=PATIENCE)
         except HttpError:
             return {}
 
     dead = f"{topic}.{service.name}.dead"
     eventually(lambda: {topic, dead} <= set(ask("/api/topics").get("topics") or ()))
-    gevent.sleep(0.2)
-    assert len(ask(f"/api/topics/{topic}")["channels"]) == 2
+    eventually(lambda: len(ask(f"/api/topics/{topic}").get("channels") or ()) == 2)
+    eventually(lambda: ask(f"/api/topics/{dead}").get("channels"))
     (parked,) = ask(f"/api/topics/{dead}")["channels"]
     assert (parked["channel_name"], parked["depth"]) == ("parked", 3)
 
@@ -119,7 +119,7 @@ def test_the_examples_run_on_a_real_nsqd_unchanged(nsqd: Nsqd, name: str) -> Non
         [sys.executable, str(FOLDER / name)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
         env={**os.environ, "EVENTBUS_URL": nsqd.url},
     )

@@ -11,7 +11,8 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from tests.nsqd import HOST, free_port
+from tests.ports import HOST, free_port
+from tests.waiting import PATIENCE
 
 
 class MailServer:
@@ -28,6 +29,7 @@ class MailServer:
             self,
             hostname=HOST,
             port=self.port,
+            ready_timeout=PATIENCE,
             tls_context=tls,
             require_starttls=tls is not None,
             authenticator=self._authenticate if password else None,

@@ -22,8 +22,9 @@ from services.email_confirmation.events import MailPrepared, OrderConfirmed, Ord
 from services.email_confirmation.mailer import Mailer, TemporaryMailError
 from services.email_confirmation.message import make_message, message_id
 from services.email_confirmation.settings import EmailSettings
-from tests.nsqd import HOST, free_port
+from tests.ports import HOST, free_port
 from tests.services.smtp import MailServer
+from tests.waiting import PATIENCE
 
 Make = Callable[..., email.EmailApp]
 
@@ -106,12 +107,12 @@ def test_while_the_mail_server_is_down_jobs_wait_with_growing_delay(make: Make, 
     with harness.expecting(TemporaryMailError):
         for each in orders:
             harness.publish(each)
-        harness.advance(1800.0, timeout=50.0)
+        harness.advance(1800.0, timeout=PATIENCE)
         runs = len([1 for outcome, _, _ in harness._record.outcomes if outcome.value == "retried"])
         assert 5 <= runs < 250, "half an hour, and not hammered"
         server = MailServer(port=port)
         try:
-            harness.settle(timeout=50.0)
+            harness.settle(timeout=PATIENCE)
             assert {str(mail["Subject"]) for mail in server.mails} == {f"Your order {each.order_id}" for each in orders}
         finally:
             server.close()

@@ -24,7 +24,7 @@ from eventbus.observe import Tracing
 from eventbus.testing import Harness
 from tests.nsqd import Nsqd
 from tests.services.smtp import MailServer
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 
 class Spans:
@@ -50,7 +50,7 @@ def test_one_trace_from_the_http_request_to_the_mail(tmp_path: Path) -> None:
     nsqd, smtp = Nsqd(), MailServer()
     try:
         done = gevent.get_hub().threadpool.apply(
-            partial(subprocess.run, capture_output=True, text=True, timeout=50),
+            partial(subprocess.run, capture_output=True, text=True, timeout=PATIENCE),
             ([sys.executable, "-m", "tests.services.traced_shop", nsqd.url, str(smtp.port), str(tmp_path)],),
         )
         assert done.returncode == 0, done.stderr

@@ -9,9 +9,7 @@ monkey.patch_all()
 
 import json  # noqa: E402
 import sys  # noqa: E402
-import time  # noqa: E402
 
-import gevent  # noqa: E402
 import urllib3  # noqa: E402
 from opentelemetry.sdk.resources import Resource  # noqa: E402
 from opentelemetry.sdk.trace import TracerProvider  # noqa: E402
@@ -27,6 +25,7 @@ from services.fulfillment import app as fulfillment  # noqa: E402
 from services.fulfillment.settings import FulfillmentSettings  # noqa: E402
 from services.orders import app as orders  # noqa: E402
 from services.orders.settings import OrdersSettings  # noqa: E402
+from tests.waiting import eventually  # noqa: E402
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -67,11 +66,10 @@ def main(url: str, smtp_port: int, folder: str) -> None:
     def count(name: str) -> int:
         return sum(span.name == name for span in exporter.get_finished_spans())
 
-    deadline = time.monotonic() + 30
-    while count("process email") < 2 or count("process orders_confirmed") < 1:
-        if time.monotonic() > deadline:
-            raise SystemExit(f"not all was traced: {[span.name for span in exporter.get_finished_spans()]}")
-        gevent.sleep(0.02)
+    try:
+        eventually(lambda: count("process email") >= 2 and count("process orders_confirmed") >= 1)
+    except AssertionError:
+        raise SystemExit(f"not all was traced: {[span.name for span in exporter.get_finished_spans()]}") from None
     for bus in buses.values():
         bus.stop()
     sys.stdout.write(json.dumps([json.loads(span.to_json()) for span in exporter.get_finished_spans()]))

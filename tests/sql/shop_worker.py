@@ -22,11 +22,14 @@ from eventbus.sql import Database, Inbox, Outbox, Receipts, SqlContext  # noqa: 
 from eventbus.sql.tables import outbox as rows  # noqa: E402
 from tests.sql.events import Placed, Shipped, note  # noqa: E402
 from tests.sql.test_crashes import COUNT  # noqa: E402
+from tests.waiting import PATIENCE  # noqa: E402
 
 
 def orders(bus: Bus, url: str) -> None:
     """Place the orders that are not there yet, slowly enough to be killed in the middle."""
-    box = Outbox(Database(url), source="orders", receipts=Receipts(timeout=1.5, ceiling=3.0), poll=0.2)
+    box = Outbox(
+        Database(url, lock_timeout=PATIENCE), source="orders", receipts=Receipts(timeout=1.5, ceiling=3.0), poll=0.2
+    )
     bus.attach(box)
     there = box.database.transact(lambda c: c.scalar(sa.select(sa.func.count()).select_from(rows)))
     for number in range(there or 0, COUNT):
@@ -37,7 +40,7 @@ def orders(bus: Bus, url: str) -> None:
 
 
 def fulfillment(bus: Bus, url: str) -> None:
-    database = Database(url)
+    database = Database(url, lock_timeout=PATIENCE)
     inbox = Inbox(database, outbox=Outbox(database, source="fulfillment", receipts=None, poll=0.2), poll=0.2)
     service = Service("fulfillment")
 

@@ -19,7 +19,7 @@ from eventbus.sql import Database, metadata
 from tests.nsqd import Nsqd, Process
 from tests.sql.conftest import Shop
 from tests.sql.events import effects_in, tables
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 WORKER = Path(__file__).parent / "shop_worker.py"
 COUNT = 30
@@ -43,7 +43,7 @@ def failing(place: str, times: int) -> Iterator[None]:
         set_failpoint(place, None)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     faults=st.lists(
         st.tuples(st.sampled_from(sorted(PLACES)), st.integers(1, 3)), max_size=4, unique_by=lambda pair: pair[0]
@@ -95,7 +95,7 @@ def test_a_process_killed_at_each_step_loses_and_doubles_nothing(
     ):
         pytest.skip("the steps outside of transactions do not depend on the database; tried on SQLite")
     urls = [new_url(), new_url()]
-    databases = [Database(url) for url in urls]
+    databases = [Database(url, lock_timeout=PATIENCE) for url in urls]
     for database in databases:
         database.create_tables(metadata, tables)
     orders, fulfillment = databases
@@ -117,10 +117,10 @@ def test_a_process_killed_at_each_step_loses_and_doubles_nothing(
         share = 0.6 if place.startswith(("relay", "receipts")) else 0.4
         victim = run(victim_role, f"{place}=kill@{share}")
         run(other_role)
-        assert victim.wait(timeout=40.0) == -signal.SIGKILL, victim.output()
+        assert victim.wait() == -signal.SIGKILL, victim.output()
         run(victim_role)
-        eventually(lambda: effects_in(fulfillment) == list(range(COUNT)), f"all {COUNT} effects once", timeout=40.0)
-        eventually(lambda: not _open_rows(orders), "all rows settled", timeout=40.0)
+        eventually(lambda: effects_in(fulfillment) == list(range(COUNT)), f"all {COUNT} effects once")
+        eventually(lambda: not _open_rows(orders), "all rows settled")
     except AssertionError as error:
         raise AssertionError("\n".join(process.output()[-2000:] for process in processes)) from error
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -25,12 +24,13 @@ from eventbus import (
     Service,
 )
 from eventbus.errors import Rejected
+from eventbus.settings import BusSettings
 from eventbus.sql import Database, Outbox, metadata
 from eventbus.sql.tables import outbox as table
 from eventbus.testing import Harness
 from eventbus.wire.envelope import Envelope
 from tests.sql.events import Placed, Shipped, effects_in, note, rows_of, tables
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually, hub_turns
 
 MakeDatabase = Callable[..., Database]
 
@@ -94,26 +94,24 @@ def test_what_is_rolled_back_is_never_published(harness: Harness, box: Outbox) -
 
 
 def test_the_relay_is_woken_by_the_commit_and_does_not_wait_for_its_poll(database: Database) -> None:
-    slow = Outbox(database, source="orders", poll=30.0)
-    seen: list[float] = []
+    slow = Outbox(database, source="orders", poll=3600.0)
+    seen: list[int] = []
     service = Service("fulfillment")
 
     @service.on(Placed)
     def ship(event: Placed) -> None:
-        seen.append(time.monotonic())
+        seen.append(event.number)
 
     with Bus("memory://") as bus:
         bus.attach(slow)
         bus.start(service)
         gevent.sleep(0.2)
-        began = time.monotonic()
         place(slow, 1)
-        eventually(lambda: seen, "the event", timeout=5.0)
-        assert seen[0] - began < 1.0
+        eventually(lambda: len(seen) == 1, "the event")
         with Session(database.engine) as session:  # a session of the program's own
             slow.add(session, Placed(number=2))
             session.commit()
-        eventually(lambda: len(seen) == 2, "the event of a session", timeout=5.0)
+        eventually(lambda: len(seen) == 2, "the event of a session")
 
 
 def test_another_process_is_heard_by_polling(harness: Harness, box: Outbox, new_database: MakeDatabase) -> None:
@@ -154,7 +152,7 @@ def test_a_broker_that_is_down_for_hours_loses_nothing(
 ) -> None:
     with harness.broker_down():
         place(box, 1, 2, 3)
-        harness.advance(3 * 3600.0, timeout=60.0)
+        harness.advance(3 * 3600.0, timeout=PATIENCE)
         assert box.backlog().waiting == 3
         assert box.backlog().oldest == pytest.approx(3 * 3600.0, abs=1.0)
     harness.advance(20.0)
@@ -291,7 +289,7 @@ def test_what_is_old_is_cleared_away(harness: Harness, box: Outbox) -> None:
 
 def test_stopping_publishes_what_is_committed(database: Database) -> None:
     box = Outbox(database, source="orders", poll=60.0)
-    harness = Harness()
+    harness = Harness(settings=BusSettings(publish_timeout=PATIENCE))  # for as long a stop goes on publishing
     harness.bus.attach(box)
     harness.settle()
     place(box, *range(700))
@@ -321,26 +319,16 @@ def test_a_unit_of_work_inside_another_is_refused_where_it_would_wait_for_ever(d
 
 
 def test_the_hub_goes_on_while_the_database_is_slow(database: Database) -> None:
-    gaps: list[float] = []
-
-    def watch() -> None:
-        last = time.monotonic()
-        while True:
-            gevent.sleep(0.005)
-            gaps.append(time.monotonic() - last)
-            last = time.monotonic()
-
     def work(connection: Connection) -> None:
         if database.is_sqlite:
-            slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT count(*) FROM n"
+            slow = (
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000000) SELECT count(*) FROM n"
+            )
             connection.execute(sa.text(slow))
         else:
-            connection.execute(sa.text("SELECT pg_sleep(0.5)"))
+            connection.execute(sa.text("SELECT pg_sleep(2)"))
 
-    watcher = gevent.spawn(watch)
-    began = time.monotonic()
-    database.transact(work)
-    took = time.monotonic() - began
-    watcher.kill()
-    assert took > 0.1
-    assert max(gaps) < took / 2
+    with hub_turns() as turns:
+        database.transact(work)
+    assert sum(turns) > 0.1
+    assert len(turns) > 10

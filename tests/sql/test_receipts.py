@@ -15,6 +15,7 @@ from eventbus.sql.tables import receipts_due, subscribers
 from eventbus.testing import Harness
 from tests.sql.conftest import Shop
 from tests.sql.events import Placed, effects_in, note, rows_of, tables
+from tests.waiting import PATIENCE
 
 
 def test_a_row_is_settled_when_the_effect_is_committed(shop: Shop) -> None:
@@ -161,7 +162,7 @@ def test_a_channel_that_is_gone_is_forgotten(shop: Shop) -> None:
     shop.place(1)
     shop.harness.advance(60.0)
     assert shop.unsettled() == 1, "the ghost does not answer"
-    shop.harness.advance(8 * 86400.0, timeout=60.0)
+    shop.harness.advance(8 * 86400.0, timeout=PATIENCE)
     assert shop.unsettled() == 0
 
 

@@ -27,7 +27,8 @@ from eventbus import (
     UnknownEngineError,
 )
 from eventbus.settings import BusSettings
-from tests.waiting import eventually
+from eventbus.testing import Harness
+from tests.waiting import PATIENCE, eventually
 
 
 class Placed(Event, topic="placed"):
@@ -179,15 +180,15 @@ def test_a_middleware_that_fails_when_told_harms_nobody() -> None:
 
 def test_many_deferred_events_cost_no_greenlet_each() -> None:
     seen: list[int] = []
-    with Bus("memory://") as bus:
-        bus.start(shop(lambda event: seen.append(event.number)))
-        gevent.sleep(0)
+    with Harness(shop(lambda event: seen.append(event.number))) as harness:
+        harness.settle()
         before = sum(isinstance(each, gevent.Greenlet) for each in __import__("gc").get_objects())
         for number in range(20_000):
-            bus.publish(Placed(number=number), delay=0.5)
+            harness.publish(Placed(number=number), delay=0.5)
         after = sum(isinstance(each, gevent.Greenlet) for each in __import__("gc").get_objects())
         assert after - before < 10
-        eventually(lambda: len(seen) == 20_000, timeout=20)
+        harness.settle(timeout=PATIENCE)
+        assert len(seen) == 20_000
 
 
 def test_publishing_again_sends_the_same_id() -> None:
@@ -222,17 +223,22 @@ def test_run_drains_on_a_signal_and_ends_on_the_second(tmp_path: Any) -> None:
         "    print('begin', flush=True); gevent.sleep(float(sys.argv[1])); print('end', flush=True)\n"
         "bus = Bus('memory://')\n"
         "gevent.spawn_later(0.1, lambda: bus.publish(Placed(number=1)))\n"
-        "print(bus.run(service, grace=30).finished, flush=True)\n"
+        "def tell() -> None:\n"
+        "    while not bus.is_stopping: gevent.sleep(0.01)\n"
+        "    print('stopping', flush=True)\n"
+        "gevent.spawn(tell)\n"
+        "print(bus.run(service, grace=3600).finished, flush=True)\n"
     )
-    for seconds, signals, code in (("0.5", 1, 0), ("60", 2, 130)):
+    for seconds, signals, code in (("3", 1, 0), ("3600", 2, 130)):
         process = subprocess.Popen([sys.executable, str(program), seconds], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stdout.readline() == "begin\n"
-        for _ in range(signals):
+        process.terminate()
+        assert process.stdout.readline() == "stopping\n"
+        if signals == 2:
             process.terminate()
-            gevent.sleep(0.3)
         rest = process.stdout.read()
-        assert process.wait(10) == code
+        assert process.wait(PATIENCE) == code
         process.stdout.close()
         assert rest == ("end\n1\n" if signals == 1 else "")
 

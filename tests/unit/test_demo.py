@@ -10,12 +10,18 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 ORDERS = Path(__file__).parent.parent.parent / "examples" / "orders.jsonl"
 
 
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "eventbus.cli", "demo", *arguments], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "eventbus.cli", "demo", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 FOLDER = Path(__file__).parent.parent.parent / "examples"
 EXPECTED = {
     "publish.py": r"(confirmed [0-9a-f-]{36}\n){3}",
@@ -21,7 +23,9 @@ EXPECTED = {
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_an_example_prints_what_it_promises(name: str) -> None:
-    done = subprocess.run([sys.executable, str(FOLDER / name)], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / name)], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(EXPECTED[name], done.stdout), done.stdout
 
@@ -31,7 +35,7 @@ def test_the_example_of_a_test_passes() -> None:
         [sys.executable, "-m", "pytest", "-q", str(FOLDER / "test_with_the_kit.py")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout

@@ -14,6 +14,7 @@ import pytest
 from eventbus import Event, Outcome, Reject, Retry, RetryLater, Service
 from eventbus.errors import ConfigurationError
 from eventbus.testing import HandlerFailedError, Harness, NotSettledError, VirtualClock
+from tests.waiting import eventually
 
 
 class Placed(Event, topic="placed"):
@@ -62,7 +63,7 @@ def test_a_retry_after_five_minutes_costs_no_time() -> None:
             harness.settle()
         assert len(attempts) == 3
         assert harness.clock.monotonic() >= 8 * 86_400 + 300
-    assert time.monotonic() - began < 5
+        assert harness.clock.monotonic() > 1000 * (time.monotonic() - began)
 
 
 def test_time_passes_as_far_as_asked() -> None:
@@ -91,7 +92,7 @@ def test_a_handlers_exception_surfaces_unless_it_is_expected() -> None:
         assert [letter.error for letter in harness.dead_letters(service)] == ["ValueError: broken"] * 2
     with pytest.raises(HandlerFailedError), Harness(service.replica()) as harness:
         harness.publish(Placed(number=3))
-        gevent.sleep(0.01)
+        eventually(lambda: harness.dead_letters("shop"))
 
 
 def test_reject_is_a_verdict_and_no_failure() -> None:

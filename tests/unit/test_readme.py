@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.waiting import PATIENCE
+
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -15,7 +17,7 @@ README = (ROOT / "README.md").read_text()
 def test_the_shortest_program_prints_what_the_readme_shows() -> None:
     found = re.search(r"```python\n(.*?)```\n\n```\n(.*?)```", README, re.DOTALL)
     assert found is not None
-    done = subprocess.run([sys.executable, "-c", found[1]], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", found[1]], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout == found[2]
 
 
