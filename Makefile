@@ -30,7 +30,7 @@ $(DEV_STAMP): requirements/dev.lock pyproject.toml | $(BIN)/python
 	@touch $@ $(RUN_STAMP)
 
 demo: $(RUN_STAMP) ## run the order scenario in one process and print its ledger
-	@$(BIN)/eventbus demo $(ARGS)
+	@$(BIN)/python -m demo $(ARGS)
 
 nsq: ## nsqd, nsqlookupd, nsqadmin and the nsq utilities into .cache/nsq
 	@sh tools/get-nsq.sh

@@ -1,1 +1,1 @@
-"""The order-processing scenario as a program: `eventbus demo`."""
+"""The order scenario as a program of the checkout: `make demo`, or `python -m demo`."""

@@ -1,4 +1,4 @@
-"""The command `eventbus demo`."""
+"""The order scenario as a command: places orders, shows who handles what, prints the ledger."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def demo(
     """Run the three services in one process, place orders through their API and print the ledger; exit code 1 when it does
     not balance.
 
-    Example: eventbus demo --orders 2000 --fail-rate 0.2
+    Example: python -m demo --orders 2000 --fail-rate 0.2
     """
     for name in ("eventbus", "services"):
         logging.getLogger(name).setLevel(logging.CRITICAL if fail_rate or as_json else logging.WARNING)
@@ -102,4 +102,4 @@ def _place(scenario: Scenario, source: Iterable[Request | BadLine], screen: Scre
 
 
 def _complain(complaints: Console, error: EventBusError) -> None:
-    complaints.print(f"eventbus demo: {error}", style="red", highlight=False, markup=False)
+    complaints.print(f"demo: {error}", style="red", highlight=False, markup=False)

@@ -3,10 +3,10 @@
 set -eu
 uv=.venv/bin/uv
 options="--quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url"
-# hatchling and editables build the editable install of this project itself
-printf 'hatchling==1.33.0\neditables\n' | $uv pip compile $options pyproject.toml --extra scenario - -o requirements/run.lock
+library="--extra cli --extra fast --extra sql" # what a service of the scenario runs with
+$uv pip compile $options pyproject.toml $library --extra contracts --group scenario --group build -o requirements/run.lock
 for service in orders fulfillment email_confirmation; do # what its image holds
-  $uv pip compile $options pyproject.toml --extra cli --extra fast --extra $service -o requirements/$service.lock
+  $uv pip compile $options pyproject.toml $library --group $service -o requirements/$service.lock
 done
 $uv pip compile $options pyproject.toml --all-extras --group dev -o requirements/dev.lock
 $uv pip compile $options pyproject.toml --all-extras --group dev --group bench -o requirements/bench.lock

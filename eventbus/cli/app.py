@@ -1,17 +1,15 @@
-"""The commands and where each is found: a module for each, imported when it is asked for.
-
-A distribution adds commands of its own as entry points of the group `eventbus.commands`.
-"""
+"""The commands and where each is found: a module for each, imported when it is asked for."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
+
+from eventbus.version import __version__
 
 COMMANDS = {
     "run": "run:app",
@@ -39,29 +37,21 @@ class Commands(TyperGroup):
     """Finds a command when its name is used."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return all names, ours first."""
-        return [*COMMANDS, *(name for name in _added() if name not in COMMANDS)]
+        """Return all names, in the order of the help."""
+        return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import a command; None where there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
         try:
-            if cmd_name in COMMANDS:
-                module, _, attribute = COMMANDS[cmd_name].partition(":")
-                found: typer.Typer = getattr(import_module(f"eventbus.cli.{module}"), attribute)
-            elif cmd_name in _added():
-                found = typer.Typer(add_completion=False)
-                found.command()(_added()[cmd_name].load())
-            else:
-                return None
+            found: typer.Typer = getattr(import_module(f"eventbus.cli.{module}"), attribute)
         except ModuleNotFoundError as error:
             found = _missing(cmd_name, error)
         command = get_command(found)
         command.name = cmd_name
         return command
-
-
-def _added() -> dict[str, EntryPoint]:
-    return {point.name: point for point in sorted(entry_points(group="eventbus.commands"), key=lambda each: each.name)}
 
 
 def _missing(name: str, error: ModuleNotFoundError) -> typer.Typer:
@@ -81,8 +71,18 @@ def _missing(name: str, error: ModuleNotFoundError) -> typer.Typer:
 app = typer.Typer(name="eventbus", cls=Commands, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"eventbus {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def root() -> None:
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Domain events for Python services, on gevent and NSQ.
 
     Exit codes: 0 well, 1 failed, 2 wrong use or settings, 3 no broker, 4 something does not fit its contract.

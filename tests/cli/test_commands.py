@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from eventbus import __version__
 from eventbus.cli.app import COMMANDS
 from tests.cli.kit import Shop
 
@@ -16,7 +17,7 @@ def shop(tmp_path: Path) -> Shop:
 
 def commands() -> list[tuple[str, ...]]:
     dead = [("dead", verb) for verb in ("list", "show", "replay", "discard")]
-    return [*((name,) for name in COMMANDS if name not in ("dead", "contracts")), *dead, ("demo",)]
+    return [*((name,) for name in COMMANDS if name not in ("dead", "contracts")), *dead]
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
@@ -54,6 +55,11 @@ def test_describe_says_what_is_bound_where(shop: Shop) -> None:
     assert shop.run("describe", "shop:nothing").code == 2
     done = shop.run("describe")
     assert (done.code, "[tool.eventbus] services" in done.err) == (2, True)
+
+
+def test_the_version_is_an_option_too(shop: Shop) -> None:
+    done = shop.run("--version")
+    assert (done.code, done.out) == (0, f"eventbus {__version__}\n")
 
 
 def test_version_as_json(shop: Shop) -> None:

@@ -20,6 +20,8 @@ from tests.nsqd import Nsqd, Nsqlookupd, Process
 from tests.peers import Proxy
 from tests.waiting import PATIENCE, eventually
 
+ROOT = Path(__file__).parent.parent.parent
+
 Ends = Callable[[Any], Any]
 MakeBus = Callable[..., Bus]
 QUICK = "reconnect_ceiling=0.5&heartbeat=1&lookup_interval=0.5"
@@ -332,7 +334,8 @@ def test_sigterm_under_load_handles_nothing_twice_and_leaves_nothing_in_flight(
 
 
 def test_the_demo_balances_while_nsqd_is_restarted_in_the_middle(nsqd: Nsqd, ends: Ends) -> None:
-    demo = ends(Process(sys.executable, "-m", "eventbus.cli", "demo", "--orders", "400", "--json", "--bus", nsqd.url))
+    program = (sys.executable, "-m", "demo", "--orders", "400", "--json", "--bus", nsqd.url)
+    demo = ends(Process(*program, cwd=ROOT))
 
     def taken() -> int:
         """Messages that nsqd has taken since it runs."""

@@ -12,12 +12,14 @@ import pytest
 
 from tests.waiting import PATIENCE
 
-ORDERS = Path(__file__).parent.parent.parent / "examples" / "orders.jsonl"
+ROOT = Path(__file__).parent.parent.parent
+ORDERS = ROOT / "examples" / "orders.jsonl"
 
 
 def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "eventbus.cli", "demo", *arguments],
+        [sys.executable, "-m", "demo", *arguments],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
