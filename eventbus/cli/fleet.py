@@ -45,9 +45,9 @@ class Fleet:
 
     def ask(self, path: str) -> dict[int, tuple[int, str]]:
         """Return status and text of each worker; status 0 where one does not answer."""
-        jobs = {number: gevent.spawn(self._ask, where, path) for number, where in self._sockets.items()}
-        gevent.joinall(list(jobs.values()))
-        return {number: job.value or (0, "no answer") for number, job in jobs.items()}
+        asked = {number: gevent.spawn(self._ask, where, path) for number, where in self._sockets.items()}
+        gevent.joinall(list(asked.values()))
+        return {number: each.value or (0, "no answer") for number, each in asked.items()}
 
     @staticmethod
     def _ask(where: str, path: str) -> tuple[int, str]:

@@ -93,13 +93,13 @@ class Supervisor:
         with tempfile.TemporaryDirectory(prefix="eventbus-") as folder:
             self._workers = [_Worker(number, Path(folder)) for number in range(1, self._count + 1)]
             server = self._serve(Path(folder))
-            jobs = [gevent.spawn(self._reload_on_change)] if self._reload else []
+            watches = [gevent.spawn(self._reload_on_change)] if self._reload else []
             keepers = [gevent.spawn(self._keep, worker) for worker in self._workers]
             try:
                 gevent.joinall(keepers)
             finally:
                 self._end_all()
-                gevent.killall(jobs)
+                gevent.killall(watches)
                 if server is not None:
                     server.stop(1.0)
                 for watcher in watchers:

@@ -107,12 +107,12 @@ def work(options: RunOptions, place: Place | None) -> int:
     try:
         _wait_for_broker(bus, options.wait, asked)
         observation.start(bus, where=place.socket if place is not None else options.health)
-        intake = None if options.max_messages is None else bus.take_at_most(options.max_messages)
+        quota = None if options.max_messages is None else bus.take_at_most(options.max_messages)
         bus.start(*services)
         observation.started()
         _tell(bus, services, options)
-        if intake is not None:
-            asked.when(lambda: intake.is_spent and bus.is_idle, "as many messages as asked for were taken")
+        if quota is not None:
+            asked.when(lambda: quota.is_spent and bus.is_idle, "as many messages as asked for were taken")
         if options.burst:
             asked.when(_Drained(bus, services), "all that was there is handled")
         log.info("stopping: %s", asked.wait())
@@ -205,7 +205,7 @@ class _Asked:
             gevent.signal_handler(number, self._on_signal, number)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         ]
-        self._jobs: list[Any] = [] if place is None else [gevent.spawn(self._watch_parent, place.parent)]
+        self._watches: list[Any] = [] if place is None else [gevent.spawn(self._watch_parent, place.parent)]
 
     @property
     def is_set(self) -> bool:
@@ -213,7 +213,7 @@ class _Asked:
 
     def when(self, condition: Callable[[], bool], reason: str) -> None:
         """Stop when `condition()` is true."""
-        self._jobs.append(gevent.spawn(self._poll, condition, reason))
+        self._watches.append(gevent.spawn(self._poll, condition, reason))
 
     def wait(self) -> str:
         """Return the reason, once there is one."""
@@ -223,7 +223,7 @@ class _Asked:
         """Look out no more."""
         for watcher in self._watchers:
             watcher.cancel()
-        gevent.killall(self._jobs)
+        gevent.killall(self._watches)
 
     def _set(self, reason: str) -> None:
         if not self._reason.ready():

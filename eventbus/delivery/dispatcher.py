@@ -100,7 +100,7 @@ class Dispatcher:
             attempt=attempt,
         )
 
-    # -- intake ---------------------------------------------------------------------------------------------------
+    # -- receiving ------------------------------------------------------------------------------------------------
 
     def receive(self, deliveries: Sequence[Delivery]) -> None:
         """Take new deliveries from the engine."""

@@ -1,4 +1,4 @@
-"""Draining: how a bus ends: intake at once, then what runs, then what was attached. What was taken is answered."""
+"""Draining: how a bus ends: nothing new is taken, what runs may end, then what is attached. What was taken is answered."""
 
 from __future__ import annotations
 

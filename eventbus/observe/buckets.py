@@ -1,6 +1,7 @@
-"""Cells: what is counted while events flow, in plain lists. prometheus-client's own counters and histograms cost 2.3
-microseconds for each event, a quarter of what handling one takes; these cost a tenth of it and are turned into
-prometheus-client's families when somebody asks.
+"""Buckets: histograms of what takes time, counted in plain lists while events flow.
+
+prometheus-client's own counters and histograms cost 2.3 microseconds for each event, a quarter of what handling one takes;
+these cost a tenth of it and are turned into prometheus-client's families when somebody asks.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Histogram:
         self.total += seconds * count
 
 
-class RunCell:
+class RunSeries:
     """The runs of the handlers of one channel: how long they took, and how long after the publish they ended."""
 
     __slots__ = ("lag", "observe", "seconds")
@@ -72,7 +73,7 @@ def _observer(seconds: Histogram, lag: Histogram) -> RunObserver:
     return observe
 
 
-class PublishCell:
+class PublishSeries:
     """The publishes of one service to one topic."""
 
     __slots__ = ("confirmed", "failures", "seconds")

@@ -113,9 +113,9 @@ class HubWatch:
         for dispatcher in list(self._bus.dispatchers):
             run = dispatcher.execution.running.by_greenlet.get(greenlet)
             if run is not None:
-                jobs, route, _ = run
+                items, route, _ = run
                 self._suspect = (dispatcher.service.name, dispatcher.topic, dispatcher.channel)
-                first = jobs[0].envelope
+                first = items[0].envelope
                 what = one_line(
                     f"handler {route.binding.name} of {dispatcher.topic}/{dispatcher.channel} on {first.type} {first.id}"
                 )

@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 
 from eventbus.errors import PublishError
 from eventbus.middleware import Middleware, Outcome, RunObserver
-from eventbus.observe.buckets import BOUNDS, Histogram, PublishCell, RunCell
+from eventbus.observe.buckets import BOUNDS, Histogram, PublishSeries, RunSeries
 from eventbus.version import __version__
 from eventbus.wire.packing import LIBRARY
 
@@ -65,8 +65,8 @@ class Metrics(Middleware):
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
         self._buses: list[Bus] = []
-        self._runs: dict[tuple[str, str, str], RunCell] = {}
-        self._publishes: dict[tuple[str, str], PublishCell] = {}
+        self._runs: dict[tuple[str, str, str], RunSeries] = {}
+        self._publishes: dict[tuple[str, str], PublishSeries] = {}
         self._backlogs: dict[str, Backlog] = {}
         self._blocked: dict[tuple[str, str, str], Histogram] = {}
         self.registry.register(self)
@@ -83,21 +83,21 @@ class Metrics(Middleware):
 
     def watch(self, service: str, topic: str, channel: str) -> RunObserver:
         """Time the handlers of a channel."""
-        return _cell(self._runs, (service, topic, channel), RunCell).observe
+        return _series(self._runs, (service, topic, channel), RunSeries).observe
 
     def sent(self, source: str, topic: str, count: int, seconds: float, error: Exception | None) -> None:
         """Count a publish."""
-        cell = self._publishes.get((source, topic)) or _cell(self._publishes, (source, topic), PublishCell)
-        cell.seconds.add(seconds, count)
+        series = self._publishes.get((source, topic)) or _series(self._publishes, (source, topic), PublishSeries)
+        series.seconds.add(seconds, count)
         if error is None:
-            cell.confirmed += count
+            series.confirmed += count
         else:
             kind = type(error).__name__ if isinstance(error, PublishError) else "Error"
-            cell.failures[kind] = cell.failures.get(kind, 0) + count
+            series.failures[kind] = series.failures.get(kind, 0) + count
 
     def blocked(self, service: str, topic: str, channel: str, seconds: float) -> None:
         """Count a time in seconds for which no greenlet could run; the names of the handler's channel, or empty."""
-        _cell(self._blocked, (service, topic, channel), Histogram).add(seconds)
+        _series(self._blocked, (service, topic, channel), Histogram).add(seconds)
 
     # -- asked now and then -----------------------------------------------------------------------------------------
 
@@ -133,13 +133,13 @@ class Metrics(Middleware):
             "eventbus_publish_failed", "Events that the broker did not confirm, by kind.", labels=(*labels, "kind")
         )
         seconds = HistogramMetricFamily("eventbus_publish_seconds", "From publish to confirmation.", labels=labels)
-        for names, cell in list(self._publishes.items()):
-            failures = dict(cell.failures)
-            published.add_metric(names, cell.confirmed + sum(failures.values()))
-            confirmed.add_metric(names, cell.confirmed)
+        for names, series in list(self._publishes.items()):
+            failures = dict(series.failures)
+            published.add_metric(names, series.confirmed + sum(failures.values()))
+            confirmed.add_metric(names, series.confirmed)
             for kind, count in failures.items():
                 failed.add_metric((*names, kind), count)
-            _add(seconds, names, cell.seconds)
+            _add(seconds, names, series.seconds)
         return iter((published, confirmed, failed, seconds))
 
     def _channel_families(self) -> Iterator[Metric]:
@@ -176,8 +176,8 @@ class Metrics(Middleware):
 
     def _histograms(self, name: str, text: str, which: str) -> Metric:
         family = HistogramMetricFamily(name, text, labels=_CHANNEL)
-        for labels, cell in list(self._runs.items()):
-            _add(family, labels, getattr(cell, which))
+        for labels, series in list(self._runs.items()):
+            _add(family, labels, getattr(series, which))
         return family
 
     def _outbox_families(self) -> Iterator[Metric]:
@@ -192,10 +192,10 @@ class Metrics(Middleware):
         return iter((rows, age))
 
 
-def _cell(cells: dict[Any, C], labels: tuple[str, ...], make: type[C]) -> C:
-    if labels not in cells and len(cells) >= MOST_LABELS:
+def _series(known: dict[Any, C], labels: tuple[str, ...], make: type[C]) -> C:
+    if labels not in known and len(known) >= MOST_LABELS:
         labels = (_OTHER,) * len(labels)
-    return cells.setdefault(labels, make())
+    return known.setdefault(labels, make())
 
 
 def _add(family: HistogramMetricFamily, labels: Iterable[str], histogram: Histogram) -> None:

@@ -1,1 +1,1 @@
-"""What every part stands on and none owns: time, chance, failpoints, texts that are safe to show."""
+"""What every part stands on and none owns: clock, randomness, failpoints, redaction, tracebacks."""

@@ -1,4 +1,4 @@
-"""Texts that go to logs: on one line whatever they hold, and without the data of events, which may be personal."""
+"""Redaction: what goes to logs, on one line whatever it holds, and without the data of events, which may be personal."""
 
 from __future__ import annotations
 

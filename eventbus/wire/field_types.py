@@ -1,4 +1,4 @@
-"""Wire types: what pydantic must be told so that every field survives the wire unchanged.
+"""Field types: what pydantic must be told so that every field survives the wire unchanged.
 
 Two types need help. A `datetime` without a zone means another instant in another place, so only aware ones are let in.
 `bytes` travel as base64 text, because data on the wire are JSON types. Both rules are laid over the core schema that

@@ -88,10 +88,10 @@ def test_what_was_behind_a_fatal_error_is_published_again_unseen(ends: Ends) -> 
     nsqd = ends(Nsqd("-max-msg-size=1000"))
     engine = ends(open_nsq(nsqd.url))
     publish(engine)
-    jobs = [gevent.spawn(publish, engine, b"y", topic=f"t{number}") for number in range(5)]
+    publishes = [gevent.spawn(publish, engine, b"y", topic=f"t{number}") for number in range(5)]
     bad = gevent.spawn(publish, engine, b"x" * 2000, topic="bad")
-    jobs += [gevent.spawn(publish, engine, b"y", topic=f"u{number}") for number in range(5)]
-    gevent.joinall(jobs, raise_error=True, timeout=PATIENCE)
+    publishes += [gevent.spawn(publish, engine, b"y", topic=f"u{number}") for number in range(5)]
+    gevent.joinall(publishes, raise_error=True, timeout=PATIENCE)
     with pytest.raises(Rejected):
         bad.get(timeout=PATIENCE)
     assert all(depth(nsqd, f"{letter}{number}") >= 1 for letter in "tu" for number in range(5))
@@ -164,10 +164,10 @@ def test_closing_waits_for_what_is_unanswered(nsqd: Nsqd) -> None:
     """28: publishes under way when the engine is closed are confirmed, and nothing hangs."""
     engine = open_nsq(nsqd.url)
     publish(engine)
-    jobs = [gevent.spawn(publish, engine) for _ in range(200)]
+    publishes = [gevent.spawn(publish, engine) for _ in range(200)]
     gevent.sleep(0)
     engine.close()
-    gevent.joinall(jobs, timeout=PATIENCE, raise_error=True)
+    gevent.joinall(publishes, timeout=PATIENCE, raise_error=True)
     assert depth(nsqd) == 201
 
 
@@ -205,13 +205,13 @@ def test_pressure_reaches_the_publisher_when_the_network_stalls(ends: Ends) -> N
     engine = ends(open_nsq(f"{proxy.url}?max_pending_bytes=200000&http={nsqd.http}"))
     publish(engine)
     proxy.is_silent = True
-    jobs = [gevent.spawn(publish, engine, b"x" * 10_000) for _ in range(200)]
+    publishes = [gevent.spawn(publish, engine, b"x" * 10_000) for _ in range(200)]
     (link,) = engine._publisher._links.values()
     assert link.connection is not None
     eventually(lambda: link.connection.pending_bytes > 100_000)
     stays(lambda: 100_000 < link.connection.pending_bytes <= 300_000, 0.5)
     proxy.is_silent = False
-    gevent.joinall(jobs, raise_error=True)
+    gevent.joinall(publishes, raise_error=True)
     assert depth(nsqd) == 201
 
 

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from eventbus import Bus, Event, Reject, RetryLater, Service
 from eventbus.errors import NotSent
 from eventbus.observe import Metrics
-from eventbus.observe.buckets import BOUNDS, RunCell
+from eventbus.observe.buckets import BOUNDS, RunSeries
 from eventbus.observe.metrics import MOST_LABELS
 from eventbus.sql import Database, Outbox, metadata
 from eventbus.wire.envelope import Envelope
@@ -75,19 +75,19 @@ def test_a_publish_that_fails_is_counted_by_its_kind() -> None:
 
 
 def test_the_lag_is_that_since_the_publish() -> None:
-    cell = RunCell()
+    series = RunSeries()
     write = InstantWriter().write
     for age in (0.02, 0.02, 7.0, 400.0):
-        cell.observe(Envelope("i", "s", "T", write(time() - age), None), 1.0, 1.003)
-    cell.observe(Envelope("i", "s", "T", "2026-01-31T12:00:00+01:00", None), 1.0, 1.003)  # months ago, another zone
-    cell.observe(Envelope("i", "s", "T", write(time() + 60), None), 1.0, 1.003)  # a clock that is ahead
-    cell.observe(Envelope("i", "s", "T", "yesterday", None), 1.0, 1.003)  # no time at all
-    by_bound = dict(zip((*BOUNDS, None), cell.lag.counts, strict=True))
+        series.observe(Envelope("i", "s", "T", write(time() - age), None), 1.0, 1.003)
+    series.observe(Envelope("i", "s", "T", "2026-01-31T12:00:00+01:00", None), 1.0, 1.003)  # months ago, another zone
+    series.observe(Envelope("i", "s", "T", write(time() + 60), None), 1.0, 1.003)  # a clock that is ahead
+    series.observe(Envelope("i", "s", "T", "yesterday", None), 1.0, 1.003)  # no time at all
+    by_bound = dict(zip((*BOUNDS, None), series.lag.counts, strict=True))
     assert by_bound[0.025] == 2
     assert by_bound[10.0] == 1
     assert by_bound[None] == 2
     assert by_bound[0.001] == 1
-    assert cell.seconds.counts[BOUNDS.index(0.005)] == 7
+    assert series.seconds.counts[BOUNDS.index(0.005)] == 7
 
 
 def test_label_sets_are_bounded() -> None:

@@ -156,7 +156,7 @@ class ConsumerConnection(Connection):
             )
             self._complained, self._late = now, 0
 
-    # -- outgoing -----------------------------------------------------------------------------------------------------
+    # -- answering ----------------------------------------------------------------------------------------------------
 
     def answer(self, line: bytes) -> None:
         """Queue an answer for the next flush."""

@@ -57,9 +57,9 @@ class Lookup:
         return self._ask("/nodes")
 
     def _ask(self, path: str, **query: str) -> Found:
-        jobs = [gevent.spawn(self._ask_one, lookupd, path, query) for lookupd in self.lookupds]
-        gevent.joinall(jobs)
-        answers = [job.value for job in jobs if job.value is not None]
+        requests = [gevent.spawn(self._ask_one, lookupd, path, query) for lookupd in self.lookupds]
+        gevent.joinall(requests)
+        answers = [each.value for each in requests if each.value is not None]
         nodes = dict.fromkeys(node for answer in answers for node in answer if self._accept is None or self._accept(node))
         return Found(tuple(nodes), len(answers))
 
@@ -96,9 +96,9 @@ class Lookup:
                 return error
             return None
 
-        jobs = [gevent.spawn(tell, lookupd) for lookupd in self.lookupds]
-        gevent.joinall(jobs)
-        return [job.value for job in jobs if job.value is not None]
+        requests = [gevent.spawn(tell, lookupd) for lookupd in self.lookupds]
+        gevent.joinall(requests)
+        return [each.value for each in requests if each.value is not None]
 
 
 def read_nodes(answer: Any) -> list[Node]:

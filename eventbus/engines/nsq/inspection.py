@@ -100,8 +100,8 @@ def _look_at_lookupd(address: Address, options: NsqOptions) -> LookupView:
 
 def _look_at_nsqd(node: Node, options: NsqOptions) -> NodeView:
     view = NodeView(node)
-    jobs = [gevent.spawn(_look_by_tcp, view, options), gevent.spawn(_look_by_http, view, options)]
-    gevent.joinall(jobs, raise_error=True)
+    looks = [gevent.spawn(_look_by_tcp, view, options), gevent.spawn(_look_by_http, view, options)]
+    gevent.joinall(looks, raise_error=True)
     return view
 
 
