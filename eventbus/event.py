@@ -17,10 +17,14 @@ from pydantic_core import CoreSchema
 
 from eventbus.errors import EventDefinitionError
 from eventbus.names import check_name
-from eventbus.wire.field_types import check_nested, keep_on_the_wire
+from eventbus.wire.field_types import check_nested, keep_on_the_wire, leave_instants
 from eventbus.wire.identity import new_id
 
 _ID = "__event_id__"
+# NaN in a field of any type would travel as null; as it is, publishing refuses it
+_CONFIG = ConfigDict(
+    frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, ser_json_inf_nan="constants"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,14 @@ class EventInfo:
 class Value(BaseModel):
     """A frozen part of an event, such as an order's line: nested in events, never published itself."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = _CONFIG
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Check what the value is made of: it is written by its own rules, whatever it lies in."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if cls.__pydantic_complete__:
+            check_nested(cls)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -64,7 +75,7 @@ class Event(BaseModel):
     """
 
     __event_info__: ClassVar[EventInfo] = EventInfo(topic=None, name="Event", version=1)
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = _CONFIG
 
     def __init_subclass__(
         cls, *, topic: str | None = None, version: int | None = None, name: str | None = None, **kwargs: Any
@@ -92,7 +103,7 @@ class Event(BaseModel):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return keep_on_the_wire(handler(source))
+        return leave_instants(keep_on_the_wire(handler(source)))
 
     def __copy__(self) -> Self:
         copied = super().__copy__()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from urllib.parse import quote
 
 from eventbus.context import current_cause
-from eventbus.errors import EncodeError, MessageTooLargeError
+from eventbus.errors import ConfigurationError, DecodeError, EncodeError, MessageTooLargeError
 from eventbus.event import Event, event_id, event_info
 from eventbus.runtime.clock import Clock
 from eventbus.runtime.randomness import Randomness
-from eventbus.wire.codec import Codec, dump
-from eventbus.wire.envelope import Envelope
+from eventbus.wire.codec import SMALL, Codec, check_counts, dump
+from eventbus.wire.envelope import MAX_ATTRIBUTE_LENGTH, Envelope, read_text
 from eventbus.wire.identity import InstantWriter, new_id
 
 
@@ -34,7 +35,7 @@ class EnvelopeFactory:
         max_bytes: int,
         check: Callable[[type[Event]], None] | None = None,
     ) -> None:
-        self.source = source
+        self.source = _uri_reference(source)
         self._encode = codec.encode
         self._max_bytes = max_bytes
         self._check = check
@@ -53,7 +54,7 @@ class EnvelopeFactory:
         if info.version != 1:
             envelope.version = info.version
         if subject is not None:
-            envelope.subject = subject
+            envelope.subject = _readable("subject", subject, info.name)
         cause = current_cause.get()
         if cause is not None:
             origin, service = cause
@@ -100,4 +101,26 @@ class EnvelopeFactory:
         body = self._encode(envelope)
         if len(body) > self._max_bytes:
             raise MessageTooLargeError(event_name=envelope.type, size=len(body), limit=self._max_bytes)
+        if len(body) > SMALL:
+            check_counts(body, envelope.type)
         return body
+
+
+def _uri_reference(source: str) -> str:
+    """Return a source as CloudEvents wants it: a URI reference; other characters are percent-encoded.
+
+    Raises:
+        ConfigurationError: no reader would take it.
+    """
+    encoded = quote(source, safe="/:?#[]@!$&'()*+,;=%")
+    if not encoded or len(encoded) > MAX_ATTRIBUTE_LENGTH:
+        raise ConfigurationError(f"source={source[:80]!r}: give 1 to {MAX_ATTRIBUTE_LENGTH} characters")
+    return encoded
+
+
+def _readable(attribute: str, value: str, event_name: str) -> str:
+    try:
+        text = read_text(attribute, value)
+    except DecodeError as error:
+        raise EncodeError(f"{event_name}: no reader takes it: {error.reason}", event_name=event_name) from None
+    return text or ""

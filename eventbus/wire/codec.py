@@ -10,43 +10,24 @@ with hooks, and walked.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import isfinite
 from typing import Any, NoReturn, Protocol
 
 import msgpack
-from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError
 
 from eventbus.errors import DecodeError, EncodeError
+from eventbus.wire.dumping import dump
 from eventbus.wire.envelope import Envelope, read_attributes, read_plain_attributes
-from eventbus.wire.packing import LONG_HEADS, pack, read_plainly
+from eventbus.wire.limits import DEFAULT_LIMITS, Limits, walk
+from eventbus.wire.packing import CONTAINERS, LONG_HEADS, pack, read_plainly
 
-MEBIBYTE = 1024 * 1024
+__all__ = ["CODECS", "DEFAULT_LIMITS", "JSON", "MSGPACK", "Codec", "JsonCodec", "Limits", "MsgpackCodec", "decode", "dump"]
+
 MSGPACK = "application/msgpack"
 JSON = "application/json"
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a reader accepts.
-
-    Attributes:
-        max_bytes: size of a whole message in bytes; nsqd's own default.
-        max_depth: maps and arrays inside one another, the envelope's map included.
-        max_containers: maps and arrays in all, empty ones too: an empty map is 1 byte on the wire and 64 in memory.
-        max_items: entries of one map or array.
-    """
-
-    max_bytes: int = MEBIBYTE
-    max_depth: int = 32
-    max_containers: int = 65_536
-    max_items: int = 131_072
-
-
-DEFAULT_LIMITS = Limits()
 
 _MAP_HEADS = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
 
@@ -96,19 +77,6 @@ def _unwritable(envelope: Envelope, error: Exception) -> EncodeError:
     )
 
 
-def dump(event: BaseModel) -> Any:
-    """Return the data of an event as JSON types (UUID, Decimal and datetime as text).
-
-    Raises:
-        EncodeError: when a field holds what pydantic cannot serialise.
-    """
-    try:
-        return type(event).__pydantic_serializer__.to_python(event, mode="json")
-    except PydanticSerializationError as error:
-        name = type(event).__name__
-        raise EncodeError(f"{name}: {error}; give the field a type that JSON has", event_name=name) from error
-
-
 def decode(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Envelope:
     """Return the envelope in `body`.
 
@@ -117,7 +85,10 @@ def decode(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Envelope:
     """
     try:
         if len(body) <= limits.max_bytes and body[0] in _MAP_HEADS:
-            tree = read_plainly(body, limits.max_depth)
+            try:
+                tree = read_plainly(body, limits.max_depth)
+            except Exception:  # the careful reader says why, in the same words whichever library reads plainly
+                tree = None
             if tree is not None:
                 # the tree is proven whichever of the two reads its attributes
                 return read_plain_attributes(tree) or read_attributes(tree)
@@ -127,6 +98,30 @@ def decode(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Envelope:
         raise
     except Exception as error:  # whatever a decoder raises about bytes is about the bytes
         raise DecodeError(_describe(body, error), body=body) from error
+
+
+SMALL = 65_536
+"""Bytes of a body that cannot pass a limit of counts."""
+
+
+def check_counts(body: bytes, event_name: str) -> None:
+    """Make sure that a body of more than `SMALL` bytes is within what readers take.
+
+    Raises:
+        EncodeError: it has too many maps, arrays or entries.
+    """
+    if body[0] == 0x7B:
+        is_proved = body.count(b"{") + body.count(b"[") <= SMALL and body.count(b",") < DEFAULT_LIMITS.max_items
+    else:
+        is_proved = len(body) - len(body.translate(None, CONTAINERS)) <= SMALL and (
+            len(body) <= DEFAULT_LIMITS.max_items or not (b"\xdd" in body or b"\xdf" in body)
+        )
+    if not is_proved:
+        try:
+            _read_carefully(body, DEFAULT_LIMITS)
+        except Exception as error:  # as in `decode`
+            reason = error.reason if isinstance(error, DecodeError) else _describe(body, error)
+            raise EncodeError(f"{event_name}: no reader takes it: {reason}", event_name=event_name) from None
 
 
 def _read_carefully(body: bytes, limits: Limits) -> dict[str, Any]:
@@ -178,7 +173,7 @@ def _read_msgpack_carefully(body: bytes, limits: Limits) -> dict[str, Any]:
         max_bin_len=size,
         max_ext_len=16,
     )
-    _walk(tree, limits)
+    walk(tree, limits)
     return tree
 
 
@@ -186,8 +181,29 @@ def _read_json(body: bytes, limits: Limits) -> dict[str, Any]:
     if body.count(b"{") + body.count(b"[") > limits.max_containers:
         raise DecodeError(f"more than {limits.max_containers:,} objects and arrays")
     tree: dict[str, Any] = json.loads(body, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
-    _walk(tree, limits)
+    walk(tree, limits)
+    if "data_base64" in tree:
+        tree["data"] = _read_binary_data(tree, limits)
     return tree
+
+
+def _read_binary_data(tree: dict[str, Any], limits: Limits) -> Any:
+    """Return what `data_base64` holds, which CloudEvents' JSON format has for data that the writer had as bytes."""
+    text, content_type = tree.pop("data_base64"), tree.get("datacontenttype") or JSON
+    if "data" in tree or type(text) is not str or type(content_type) is not str:
+        raise DecodeError("data_base64 is no text, or data stand beside it")
+    try:
+        inner = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise DecodeError("data_base64 is no base64") from None
+    kind = content_type.split(";")[0].strip().lower()
+    if kind == MSGPACK:
+        return _read_msgpack_carefully(inner, limits)
+    if kind == JSON or kind.endswith("+json"):
+        data = json.loads(inner, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        walk([data], limits)
+        return data
+    raise DecodeError(f"data_base64 holds {content_type[:100]!r}: only JSON and msgpack are read")
 
 
 def _without_duplicates(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
@@ -203,37 +219,3 @@ def _refuse_ext(code: int, _data: bytes) -> NoReturn:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise DecodeError(f"{name} is no JSON number")
-
-
-_SCALARS = (str, bool, int, type(None), bytes)
-
-
-def _walk(tree: Any, limits: Limits) -> None:
-    """Check depth, key types and numbers, level by level and without recursion."""
-    level: list[Any] = [tree]
-    depth = 0
-    while level:
-        depth += 1
-        if depth > limits.max_depth:
-            raise DecodeError(f"maps and arrays deeper than {limits.max_depth}")
-        below: list[Any] = []
-        for container in level:
-            if isinstance(container, dict):
-                if len(container) > limits.max_items:
-                    raise DecodeError(f"a map with more than {limits.max_items:,} entries")
-                for key in container:
-                    if type(key) is not str:
-                        raise DecodeError("a map has a key that is no text")
-                values: Any = container.values()
-            else:
-                values = container
-            for value in values:
-                if type(value) in _SCALARS:
-                    continue
-                if isinstance(value, dict | list):
-                    below.append(value)
-                elif not isinstance(value, float):
-                    raise DecodeError("only JSON types are allowed")
-                elif not isfinite(value):
-                    raise DecodeError("NaN and infinities are no JSON numbers")
-        level = below

@@ -6,12 +6,14 @@ data are JSON types already: an envelope knows nothing of event classes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from eventbus.errors import DecodeError
-from eventbus.wire.identity import InstantWriter, parse_instant
+from eventbus.wire.identity import InstantWriter, parse_instant, parse_time
 
 SPEC_VERSION = "1.0"
 MAX_ATTRIBUTE_LENGTH = 1024
@@ -27,6 +29,8 @@ _KNOWN = frozenset(
     }
 )
 _write = InstantWriter().write
+# https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#type-system, String
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
 class Envelope:
@@ -81,8 +85,12 @@ class Envelope:
 
     @property
     def occurred_at(self) -> datetime:
-        """When the event was published, as an aware datetime."""
-        return datetime.fromisoformat(self.time)
+        """When the event was published, as an aware datetime; when it was read, where its writer gave no time."""
+        return parse_time(self.time) or self._read_at
+
+    @cached_property
+    def _read_at(self) -> datetime:
+        return datetime.now(UTC)
 
     def attributes(self, content_type: str) -> dict[str, Any]:
         """Return the mapping that goes on the wire; optional attributes only where they say something."""
@@ -185,10 +193,12 @@ def read_attributes(wire: Mapping[str, Any]) -> Envelope:
         missing = next(name for name in ("id", "source", "type") if not wire.get(name))
         raise DecodeError(f"attribute {missing} is missing or empty")
     envelope = Envelope(identifier, source, kind, _text(wire, "time") or "", wire.get("data"), _text(wire, "correlationid"))
-    version = wire.get("dataversion", 1)
-    if type(version) is not int or version < 1:
+    version = _count(wire, "dataversion", 1)
+    if version < 1:
         raise DecodeError("attribute dataversion is no whole number of 1 or more")
     envelope.version = version
+    if parse_time(envelope.time) is None:
+        envelope.time = _write(envelope.occurred_at.timestamp())
     envelope.causation_id = _text(wire, "causationid")
     _read_optional(envelope, wire)
     return envelope
@@ -217,13 +227,24 @@ def _text(wire: Mapping[str, Any], name: str) -> str | None:
         raise DecodeError(f"attribute {name} is no text")
     if len(value) > MAX_ATTRIBUTE_LENGTH:
         raise DecodeError(f"attribute {name} is longer than {MAX_ATTRIBUTE_LENGTH} characters")
-    if not value.isprintable():
-        raise DecodeError(f"attribute {name} has characters that cannot be printed")
+    if not value.isprintable() and _FORBIDDEN.search(value):
+        raise DecodeError(f"attribute {name} has control characters, or others that CloudEvents forbids")
     return value
 
 
-def _count(wire: Mapping[str, Any], name: str) -> int:
-    value = wire.get(name, 0)
+def read_text(name: str, value: object) -> str | None:
+    """Return the value of a text attribute as any reader takes it.
+
+    Raises:
+        DecodeError: no reader takes it.
+    """
+    return _text({name: value}, name)
+
+
+def _count(wire: Mapping[str, Any], name: str, default: int = 0) -> int:
+    value = wire.get(name, default)
+    if type(value) is str and len(value) <= 10 and value.isascii() and value.isdigit():
+        value = int(value)  # bindings of CloudEvents that carry attributes as headers make text of integers
     if type(value) is not int or value < 0:
         raise DecodeError(f"attribute {name} is no whole number of 0 or more")
     return value

@@ -53,3 +53,12 @@ def parse_instant(text: str, *, attribute: str) -> float:
     if instant.tzinfo is None:
         raise DecodeError(f"attribute {attribute} has no time zone")
     return instant.astimezone(UTC).timestamp()
+
+
+def parse_time(text: str) -> datetime | None:
+    """Return the instant that RFC 3339 `text` names, as an aware datetime; None where it names none."""
+    try:
+        instant = datetime.fromisoformat(text.upper())  # RFC 3339 has small letters too
+    except ValueError:
+        return None
+    return instant if instant.tzinfo is not None else None

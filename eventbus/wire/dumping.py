@@ -1,0 +1,96 @@
+"""Dumping: an event's data as JSON types, as they travel. What a reader could not take is refused before it is sent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from eventbus.errors import DecodeError, EncodeError
+from eventbus.wire.field_types import write_instant
+from eventbus.wire.limits import DEFAULT_LIMITS, walk
+from eventbus.wire.writing import WritePlan, plan_of
+
+
+def dump(event: BaseModel) -> Any:
+    """Return the data of an event as JSON types (UUID, Decimal and datetime as text, datetimes in UTC).
+
+    What a reader could not take or would take for something else is refused here, before anything is sent.
+
+    Raises:
+        EncodeError: when a field holds what pydantic cannot serialise or no reader takes; names it.
+    """
+    kind = type(event)
+    try:
+        plan = kind.__dict__["__wire_plan__"]
+    except KeyError:
+        plan = plan_of(kind)
+    try:
+        if plan is None:
+            return kind.__pydantic_serializer__.to_python(event, mode="json")
+        return _dump_with_care(event, plan)
+    except EncodeError:
+        raise
+    except Exception as error:  # pydantic's own, and what a field's serializer raises, such as OverflowError of a year 0
+        raise EncodeError(
+            f"{kind.__name__}: {error}; give the field a type that JSON has", event_name=kind.__name__
+        ) from error
+
+
+def _dump_with_care(event: BaseModel, plan: WritePlan) -> Any:
+    kind = type(event)
+    write = kind.__pydantic_serializer__.to_python
+    data = write(event, mode="json", by_alias=True) if plan.is_aliased else write(event, mode="json")
+    if plan.instants and type(data) is dict:
+        for name in plan.instants:
+            value = getattr(event, name)
+            if value is not None:
+                key = name if name in data else _alias(kind, name)
+                text = data.get(key)
+                if type(text) is str and text[-1:] != "Z" and type(value) is datetime:
+                    data[key] = write_instant(value)
+    if plan.is_walked:
+        try:
+            walk(data, DEFAULT_LIMITS, depth=1)
+        except DecodeError as error:
+            raise EncodeError(f"{kind.__name__}: no reader takes it: {error.reason}", event_name=kind.__name__) from None
+    if plan.lookalikes:
+        _read_back(event, data, plan.lookalikes)
+    return data
+
+
+def _alias(kind: type[BaseModel], name: str) -> str:
+    return kind.model_fields[name].serialization_alias or name
+
+
+def _read_back(event: BaseModel, data: Any, names: tuple[str, ...]) -> None:
+    """Refuse what a reader would take for another member of a union."""
+    kind = type(event)
+    try:
+        back = kind.__pydantic_validator__.validate_python(data, extra="ignore")
+    except ValidationError as error:
+        raise EncodeError(f"{kind.__name__}: it cannot be read back: {error}", event_name=kind.__name__) from None
+    for name in names:
+        sent, read = getattr(event, name), getattr(back, name)
+        if not same(sent, read):
+            raise EncodeError(
+                f"{kind.__name__}: field {name!r} holds a {type(sent).__name__} that would be read as "
+                f"{type(read).__name__}: the members of its union look alike on the wire; give each a field of its own, "
+                "or a model with a tag",
+                event_name=kind.__name__,
+            )
+
+
+def same(sent: Any, read: Any) -> bool:
+    """Whether a value was read as what was sent: equal and of the same types throughout; excluded fields do not count."""
+    if type(sent) is not type(read):
+        return False
+    if isinstance(sent, BaseModel):
+        fields = type(sent).model_fields.items()
+        return all(same(getattr(sent, name), getattr(read, name)) for name, field in fields if not field.exclude)
+    if isinstance(sent, dict):
+        return sent.keys() == read.keys() and all(same(value, read[key]) for key, value in sent.items())
+    if isinstance(sent, list | tuple):
+        return len(sent) == len(read) and all(map(same, sent, read))
+    return bool(sent == read)
