@@ -79,7 +79,7 @@ class Shop:
         self.file = folder / "handled.txt"
         self.module = folder / "shop.py"
         self.module.write_text(SHOP)
-        self.environment = {"SHOP_FILE": str(self.file), "NO_COLOR": "1", "COLUMNS": "120", "EVENTBUS_MESSAGE_TIMEOUT": "60"}
+        self.environment = {"SHOP_FILE": str(self.file), "NO_COLOR": "1", "COLUMNS": "120", "EVENTBUS_MESSAGE_TIMEOUT": "10"}
 
     @property
     def handled(self) -> list[int]:

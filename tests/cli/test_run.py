@@ -179,8 +179,11 @@ def test_reload_starts_anew_when_a_file_changes_and_survives_a_mistake(shop: Sho
 def test_a_handler_that_blocks_makes_the_process_unready_and_is_named(shop: Shop, nsqd: Nsqd, ends: Ends) -> None:
     port = free_port()
     fill(shop, nsqd, [])
+    patience = {"EVENTBUS_MESSAGE_TIMEOUT": "60"}  # longer than it blocks: what is not touched comes again
     running: Process = ends(
-        shop.start("run", "shop:service", "--health-port", str(port), "--log-format", "json", EVENTBUS_URL=nsqd.url)
+        shop.start(
+            "run", "shop:service", "--health-port", str(port), "--log-format", "json", EVENTBUS_URL=nsqd.url, **patience
+        )
     )
     eventually(lambda: page(port, "/readyz")[0] == 200)
     fill(shop, nsqd, [1], seconds=-10.0)

@@ -190,7 +190,6 @@ def test_an_nsqd_added_and_one_removed_while_running(lookupd: Nsqlookupd, make_b
     second = ends(Nsqd(lookupds=(lookupd,)))
     for each in (bus, consumer):
         eventually(lambda known=each: len(known.engine.nodes()) == 2)  # type: ignore[misc]
-    eventually(lambda: len(consumer.dispatchers[0].subscription.connections) == 2)  # type: ignore[union-attr]
     # a remover drains it first: publishers go to the other one, consumers empty it, and then it ends
     first.stop()
     ledger.flows()
@@ -297,7 +296,7 @@ def backlog(nsqd: Nsqd, make_bus: MakeBus) -> tuple[str, int]:
 def test_a_consumer_killed_with_deliveries_in_flight(
     nsqd: Nsqd, ends: Ends, tmp_path: Path, backlog: tuple[str, int]
 ) -> None:
-    """F9: what it held comes again; nothing is missing."""
+    """F9: what it held comes again after the message timeout of 10 s; nothing is missing."""
     topic, count = backlog
     notes = tmp_path / "notes"
     worker = run_worker(ends, nsqd, topic, notes, 0.05)

@@ -15,9 +15,10 @@ from gevent.pywsgi import WSGIServer
 
 from eventbus import Bus, ConfigurationError, NotSent
 from eventbus.engines.nsq.engine import open_nsq
+from eventbus.engines.nsq.layers import DeflateLayer, Layer, SnappyLayer
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.nsqd import Nsqd
-from tests.peers import ScriptedNsqd
+from tests.peers import ScriptedNsqd, frame
 from tests.waiting import PATIENCE, eventually, fails_until_it_says
 
 Ends = Callable[[Any], Any]
@@ -73,6 +74,25 @@ def test_tls_with_a_trusted_certificate_carries_everything(
 @pytest.mark.parametrize("compression", ["deflate", "snappy"])
 def test_compression_without_tls(nsqd: Nsqd, make_bus: MakeBus, compression: str) -> None:
     round_trip(make_bus(nsqd.url, query=f"compression={compression}"), count=2000)
+
+
+@pytest.mark.parametrize("compression", ["deflate", "snappy"])
+def test_what_nsqd_compresses_may_come_in_the_same_read_as_its_answer_in_the_clear(ends: Ends, compression: str) -> None:
+    """Left to chance, a busy machine loses connections to it."""
+    layer: Layer = SnappyLayer() if compression == "snappy" else DeflateLayer(6)
+
+    def identify(socket: Any) -> None:
+        granted = {"max_rdy_count": 2500, "msg_timeout": 60000, "version": "scripted", compression: True}
+        socket.sendall(frame(0, json.dumps(granted).encode()) + layer.encode(frame(0, b"OK")))
+        got = b""
+        while b"PUB t\n" not in got:
+            got += layer.decode(socket.recv(65536))
+        socket.sendall(layer.encode(frame(0, b"OK")))
+
+    peer = ends(ScriptedNsqd(identify=identify))
+    engine = ends(open_nsq(f"{peer.url}?compression={compression}"))
+    engine.publish("t", b"x", delay=0.0, timeout=PATIENCE)
+    assert peer.connections == 1
 
 
 @pytest.mark.parametrize(

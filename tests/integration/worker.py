@@ -26,7 +26,7 @@ def main(url: str, topic: str, path: str, seconds: float) -> None:
         gevent.sleep(seconds)
         os.write(notes, f"end {event.number}\n".encode())
 
-    Bus(url, settings=BusSettings(message_timeout=60.0, max_in_flight=50, grace=60.0)).run(service)
+    Bus(url, settings=BusSettings(message_timeout=10.0, max_in_flight=50, grace=60.0)).run(service)
 
 
 if __name__ == "__main__":

@@ -118,10 +118,35 @@ class FrameBuffer(Generic[T]):
             others.append((kind, bytes(view[position + 8 : following])))
             position = following
         if position:
-            rest = end - position
-            view[:rest] = view[position:end]
-            self._end = rest
+            self._drop(position)
         return messages, others
+
+    def take_one(self) -> tuple[int, bytes] | None:
+        """Cut out the first frame alone, as (type, data), once it is whole: what follows may be in another form.
+
+        Raises:
+            ProtocolError: when the bytes are no NSQ frame.
+        """
+        if self._end < 8:
+            return None
+        size, kind = _head(self._buffer, 0)
+        self._check(size, kind, 0)
+        if 4 + size > self._end:
+            return None
+        data = bytes(self._view[8 : 4 + size])
+        self._drop(4 + size)
+        return kind, data
+
+    def take_rest(self) -> bytes:
+        """Take out all bytes that are left."""
+        rest = bytes(self._view[: self._end])
+        self._end = 0
+        return rest
+
+    def _drop(self, size: int) -> None:
+        rest = self._end - size
+        self._view[:rest] = self._view[size : self._end]
+        self._end = rest
 
     def _check(self, size: int, kind: int, position: int) -> None:
         if bytes(self._view[position : position + 4]) == b"HTTP":

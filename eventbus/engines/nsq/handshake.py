@@ -23,7 +23,7 @@ from eventbus.engines.nsq.frames import (
     ERROR,
     HEARTBEAT,
     OK,
-    Frame,
+    RESPONSE,
     FrameBuffer,
     ProtocolError,
     ServerError,
@@ -106,7 +106,6 @@ class _Handshake:
         self._options = options
         self._layers: list[Layer] = []
         self._frames: FrameBuffer[Any] = FrameBuffer(make_message, options.max_message_bytes + 64 * 1024)
-        self._waiting: list[Frame] = []
 
     def run(self, message_timeout: float | None) -> Session:
         options = self._options
@@ -173,7 +172,7 @@ class _Handshake:
 
     def _start_tls(self) -> None:
         layer = TlsLayer(tls_context(self._options), self._options.tls_server_name or self._address.host)
-        done, out = layer.handshake(b"")
+        done, out = layer.handshake(self._frames.take_rest())
         while True:
             if out:
                 self._socket.sendall(out)
@@ -193,7 +192,11 @@ class _Handshake:
             raise FeatureRefusedError(
                 f"nsqd {self._address} offers no {name}; start it with --{name} or take compression=none"
             )
-        self._layers.append(SnappyLayer() if name == "snappy" else DeflateLayer(self._options.deflate_level))
+        layer = SnappyLayer() if name == "snappy" else DeflateLayer(self._options.deflate_level)
+        self._layers.append(layer)
+        # nsqd compresses at once: what came in the same read as the answer before is compressed already
+        if early := self._frames.take_rest():
+            self._frames.feed(layer.decode(early))
         self._expect_ok(name)
 
     def _authenticate(self) -> None:
@@ -214,20 +217,20 @@ class _Handshake:
     def _answer(self) -> bytes:
         """Return the data of the next answer; heartbeats on the way are answered."""
         while True:
-            while self._waiting:
-                kind, data = self._waiting.pop(0)
+            while (frame := self._frames.take_one()) is not None:
+                kind, data = frame
                 if kind == ERROR:
                     raise read_error(data)
-                if data != HEARTBEAT:
+                if data == HEARTBEAT:
+                    self._send(protocol.nop())
+                elif kind == RESPONSE:
                     return data
-                self._send(protocol.nop())
             data = self._socket.recv(65536)
             if not data:
                 raise ConnectionResetError(f"nsqd {self._address} closed the connection in the handshake")
             for layer in self._layers:
                 data = layer.decode(data)
             self._frames.feed(data)
-            self._waiting.extend(self._frames.take()[1])
 
 
 def describe(error: BaseException) -> str:
