@@ -1,37 +1,20 @@
-"""Web server: a small HTTP server that starts and stops with a bus.
-
-gevent's own server, with what it lacks: TCP_NODELAY, without which each answer on a kept connection waits 40 ms for the
-client's acknowledgement (gevent issue 1233), a bounded number of connections, a time limit on slow clients, and a stop that
-lets running requests end.
-"""
+"""Web server: a small HTTP server that starts and stops with a bus, bounded against clients that are slow, many or sly."""
 
 from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Collection
 
 import gevent.socket
-from gevent.pywsgi import WSGIServer
 
 from eventbus.errors import ConfigurationError
+from eventbus.serving.bounded_server import BoundedServer, WsgiApp
+from eventbus.serving.http_limits import HttpLimits
 
 log = logging.getLogger("eventbus.serving")
 
-WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
-
-_MAX_CONNECTIONS = 1000
 _BACKLOG = 256
-_IDLE = 60.0
-"""Seconds without a byte after which a client is dropped."""
-
-
-class _Server(WSGIServer):
-    def handle(self, sock: socket.socket, address: Any) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(_IDLE)
-        super().handle(sock, address)
 
 
 class WebServer:
@@ -41,16 +24,29 @@ class WebServer:
         app: any WSGI application.
         host: address to listen on; only this machine's own unless given.
         port: TCP port; 0 takes a free one, which `port` then names.
+        limits: of connections, times and heads.
+        hosts: names of this server in the DNS; a request that names another is refused by 421. Addresses and names without
+            a dot are always taken. None, the default, takes every name.
 
     Raises:
         ConfigurationError: at start, when the address cannot be taken.
     """
 
-    def __init__(self, app: WsgiApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        app: WsgiApp,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: HttpLimits | None = None,
+        hosts: Collection[str] | None = None,
+    ) -> None:
         self.host = host
         self.port = port
         self._app = app
-        self._server: _Server | None = None
+        self._limits = limits
+        self._hosts = hosts
+        self._server: BoundedServer | None = None
 
     def __repr__(self) -> str:
         return f"<WebServer on {self.host}:{self.port}>"
@@ -58,7 +54,7 @@ class WebServer:
     @property
     def url(self) -> str:
         """Where it is reached, without a slash at the end."""
-        return f"http://{self.host}:{self.port}"
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
 
     def start(self, bus: object = None) -> None:
         """Listen and serve."""
@@ -73,7 +69,7 @@ class WebServer:
                 f"HTTP on {self.host}:{self.port}: {error.strerror or error}; give another host or port"
             ) from None
         self.port = listener.getsockname()[1]
-        self._server = _Server(listener, self._app, spawn=_MAX_CONNECTIONS, log=None, error_log=log)
+        self._server = BoundedServer(listener, self._app, limits=self._limits, hosts=self._hosts)
         self._server.start()
         log.info("HTTP on %s", self.url)
 
@@ -81,11 +77,13 @@ class WebServer:
         """Take no new connection; requests under way go on."""
         if self._server is not None:
             self._server.close()
+            self._server.close_idle()
 
     def stop(self, timeout: float) -> None:
         """Wait for the requests under way, at most `timeout` seconds. Idle connections are closed at once."""
         if self._server is not None:
-            self._server.stop(timeout=min(timeout, 2.0))
+            self._server.close_idle()
+            self._server.stop(timeout=timeout)
             self._server = None
 
     def is_idle(self) -> bool:
