@@ -7,9 +7,20 @@ from typing import Any, Protocol, TypeVar
 
 from eventbus.context import Context
 from eventbus.event import Event
+from eventbus.runtime.clock import Clock, SystemClock
 
 B_contra = TypeVar("B_contra", contravariant=True)
 C_co = TypeVar("C_co", bound=Context, covariant=True)
+
+
+class _HasClock(Protocol):
+    @property
+    def clock(self) -> Clock: ...
+
+
+class _HasEngine(Protocol):
+    @property
+    def engine(self) -> _HasClock: ...
 
 
 class Attachment(Protocol[B_contra]):
@@ -53,6 +64,34 @@ class OnStart:
 
     def is_idle(self) -> bool:
         """It was done when it started."""
+        return True
+
+
+class BusTime:
+    """Tells the time of the bus that it is attached to, so that a service lives in virtual time in tests.
+
+    `time = BusTime()`, `service.attach(time)`; then `time()` are seconds since 1970. Before the start it is the machine's.
+    """
+
+    def __init__(self) -> None:
+        self._time: Callable[[], float] = SystemClock.time
+
+    def __call__(self) -> float:
+        """Return seconds since 1970."""
+        return self._time()
+
+    def start(self, bus: _HasEngine) -> None:
+        """Take the clock of the bus's engine."""
+        self._time = bus.engine.clock.time
+
+    def stop_intake(self) -> None:
+        """Nothing to stop."""
+
+    def stop(self, timeout: float) -> None:
+        """Nothing to stop."""
+
+    def is_idle(self) -> bool:
+        """A clock does nothing by itself."""
         return True
 
 

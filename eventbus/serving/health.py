@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import gevent
+
 log = logging.getLogger("eventbus.serving")
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
@@ -32,12 +34,16 @@ class HealthApp:
         return _answer(start_response, "404 Not Found", {"status": "no such page; there are /healthz and /readyz"})
 
 
-def failed_checks(checks: Mapping[str, Check]) -> dict[str, str]:
-    """Run checks; return the kind of error of each that failed. Its text stays in the log: it may name hosts and users."""
+def failed_checks(checks: Mapping[str, Check], *, timeout: float = 2.0) -> dict[str, str]:
+    """Run checks, each at most `timeout` seconds; return the kind of error of each that failed.
+
+    Its text stays in the log: it may name hosts and users.
+    """
     failures: dict[str, str] = {}
     for name, check in checks.items():
         try:
-            check()
+            with gevent.Timeout(timeout, TimeoutError(f"no answer in {timeout:g} s")):
+                check()
         except Exception as error:
             log.warning("check %s failed: %s: %s", name, type(error).__name__, str(error).split("\n", 1)[0])
             failures[name] = type(error).__name__

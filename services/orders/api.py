@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, jsonify, make_response, request
+from flask import Response, g, jsonify, make_response, request
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import GaugeMetricFamily
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from eventbus.serving import failed_checks
 from eventbus.sql import Outbox
 from services.orders import bodies
+from services.orders.access import Clients, RateLimit
+from services.orders.document import DocumentedApi
 from services.orders.models import (
     Health,
     IdempotencyHeader,
@@ -26,6 +28,7 @@ from services.orders.models import (
     Problem,
 )
 from services.orders.problems import invalid, problem, register_problems
+from services.orders.settings import OrdersSettings
 from services.orders.store import KeyReusedError, OrderStore
 
 _HEADERS = {
@@ -35,27 +38,35 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; frame-ancestors 'none'",
 }
-_REFUSALS: dict[str | int, Any] = dict.fromkeys((400, 409, 413, 415, 422, 503), Problem)
+_READING: dict[str | int, Any] = dict.fromkeys((400, 401, 408, 421, 422, 503), Problem)
+_PLACING: dict[str | int, Any] = {**_READING, **dict.fromkeys((409, 413, 415, 429), Problem)}
 
 
-def make_api(store: OrderStore, outbox: Outbox, *, currencies: tuple[str, ...], max_body: int) -> OpenAPI:
+def make_api(store: OrderStore, outbox: Outbox, settings: OrdersSettings) -> OpenAPI:
     """Return the WSGI application."""
-    app = OpenAPI(
+    app = DocumentedApi(
         "orders",
         info=Info(title="orders", version="1.0.0", description="Places orders, and tells how far they are."),
         security_schemes={},
         validation_error_callback=invalid,
         validation_error_model=Problem,
     )
-    app.config["MAX_CONTENT_LENGTH"] = max_body
+    clients = Clients(settings.tokens)
+    by_address = RateLimit(settings.per_address, 3600.0, store.time)
+    by_client = RateLimit(settings.per_client, 60.0, store.time)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     register_problems(app)
     accepted = _register_metrics(app, store, outbox)
 
     @app.before_request
-    def look_at_body() -> None:
-        if request.method == "POST":
-            bodies.read_json(request)
+    def look_at_request() -> None:
+        g.client = clients.name_of(request)
+        try:
+            request.args.keys()
+        except UnicodeDecodeError:
+            raise BadRequest("the query is no ASCII; write other characters as %XX of their UTF-8") from None
+        if request.method == "POST" and request.routing_exception is None:
+            bodies.read_json(request, most=settings.max_body)
 
     @app.after_request
     def add_headers(response: Response) -> Response:
@@ -63,14 +74,16 @@ def make_api(store: OrderStore, outbox: Outbox, *, currencies: tuple[str, ...], 
             response.headers.setdefault(name, value)
         return response
 
-    @app.post("/orders", responses={201: OrderOut, **_REFUSALS}, summary="Place an order")
+    @app.post("/orders", responses={201: OrderOut, **_PLACING}, summary="Place an order")
     def place(body: OrderIn, header: IdempotencyHeader) -> Response:
         """Accept an order. With `Idempotency-Key`, sending it again gives the same answer and no second order."""
-        if body.currency not in currencies:
-            return problem(422, f"give one of {', '.join(currencies)}", "currency")
+        if body.currency not in settings.currencies:
+            return problem(422, f"give one of {', '.join(settings.currencies)}", "currency")
+        by_client.take(g.client or request.remote_addr or "", "too many orders from this client")
+        by_address.take(body.email.lower(), "too many orders for this address")
         digest = bodies.digest_of(request.get_json())
         try:
-            order = store.place(body, header.key, digest)
+            order = store.place(body, header.key, digest, client=g.client)
         except KeyReusedError:
             return problem(409, "this key was used for another order; make a new one", "Idempotency-Key")
         accepted.labels("new" if order.is_new else "repeated").inc()
@@ -78,14 +91,14 @@ def make_api(store: OrderStore, outbox: Outbox, *, currencies: tuple[str, ...], 
         response.headers["Location"] = f"/orders/{order.answer['order_id']}"
         return response
 
-    @app.get("/orders/<order_id>", responses={200: OrderOut, 404: Problem, 422: Problem}, summary="Look at an order")
+    @app.get("/orders/<order_id>", responses={200: OrderOut, 404: Problem, **_READING}, summary="Look at an order")
     def get(path: OrderPath) -> Response:
         order = store.get(path.order_id)
         if order is None:
             return problem(404, "no such order", "order_id")
         return jsonify(order.model_dump(mode="json"))
 
-    @app.get("/orders", responses={200: OrderList, 422: Problem}, summary="List orders")
+    @app.get("/orders", responses={200: OrderList, **_READING}, summary="List orders")
     def find(query: ListQuery) -> Response:
         found, following = store.find(query.status, query.limit, query.before)
         return jsonify(OrderList(orders=found, next=following).model_dump(mode="json"))

@@ -8,12 +8,14 @@ from flask_openapi3.openapi import OpenAPI
 from opentelemetry.trace import TracerProvider
 
 from eventbus import Backoff, Retry, Service
-from eventbus.attachments import OnStart
+from eventbus.attachments import BusTime, OnStart
 from eventbus.observe.tracing import TracedApp
 from eventbus.serving import WebServer
 from eventbus.sql import Database, Inbox, Outbox, Receipts
 from eventbus.sql import metadata as bus_tables
+from services.orders.access import warn_of_open_door
 from services.orders.api import make_api, route_of
+from services.orders.cleaning import KeyCleaning
 from services.orders.events import OrderConfirmed, OrderRejected, OrderShipped
 from services.orders.handlers import OrderTracker
 from services.orders.settings import OrdersSettings
@@ -46,14 +48,21 @@ def build(
     database = Database(settings.database_url.get_secret_value(), synchronous=settings.sqlite_synchronous)
     outbox = Outbox(database, source=NAME, receipts=Receipts(timeout=settings.receipt_timeout))
     inbox = Inbox(database, outbox=outbox)
-    store = OrderStore(database, outbox)
+    time = BusTime()
+    store = OrderStore(database, outbox, time)
     tracker = OrderTracker(store)
     service = Service(NAME, backoff=backoff)
     service.on(OrderShipped, inbox=inbox, retry=retry)(tracker.note_shipped)
     service.on(OrderRejected, inbox=inbox, retry=retry)(tracker.note_rejected)
     service.on(OrderConfirmed, inbox=inbox, retry=retry)(tracker.note_confirmed)
-    api = make_api(store, outbox, currencies=settings.currencies, max_body=settings.max_body)
+    api = make_api(store, outbox, settings)
     traced = TracedApp(api, route=lambda environ: route_of(api, environ), provider=tracer_provider)
-    server = WebServer(traced, host=settings.host, port=settings.port)
-    service.attach(OnStart(lambda: database.create_tables(bus_tables, metadata)), outbox, server)
+    server = WebServer(traced, host=settings.host, port=settings.port, hosts=settings.hosts)
+    prepare = OnStart(lambda: _prepare(database, settings))
+    service.attach(time, prepare, outbox, KeyCleaning(store), server)
     return OrdersApp(service, store, outbox, api, server)
+
+
+def _prepare(database: Database, settings: OrdersSettings) -> None:
+    database.create_tables(bus_tables, metadata)
+    warn_of_open_door(settings)

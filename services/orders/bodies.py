@@ -7,20 +7,21 @@ import json
 from typing import Any, NoReturn
 
 from flask import Request
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeout, UnsupportedMediaType
 
 _MAX_DEPTH = 16
 
 
-def read_json(request: Request) -> Any:
-    """Return the body as JSON types.
+def read_json(request: Request, *, most: int) -> Any:
+    """Return the body, of at most `most` bytes, as JSON types.
 
     Raises:
-        werkzeug.exceptions.HTTPException: 413 too large, 415 not declared as JSON, 400 not readable; each says why.
+        werkzeug.exceptions.HTTPException: 413 too large, 415 not declared as JSON, 408 too slow, 400 not readable; each
+            says why.
     """
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("send the order as Content-Type: application/json")
-    body = request.get_data(cache=True)
+    body = _read(request, most)
     try:
         value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
         _check_depth(value)
@@ -35,6 +36,21 @@ def read_json(request: Request) -> Any:
     if not isinstance(value, dict):
         raise BadRequest("the body is no JSON object")
     return value
+
+
+def _read(request: Request, most: int) -> bytes:
+    request.max_content_length = most + 1  # one more than is taken: a stream of unknown length ends silently at its limit
+    try:
+        body = request.get_data(cache=True)
+    except TimeoutError:
+        raise RequestTimeout("the body took too long") from None
+    except BadRequest as error:
+        if isinstance(error.__context__, TimeoutError):
+            raise RequestTimeout("the body took too long") from None
+        raise
+    if len(body) > most:
+        raise RequestEntityTooLarge(f"the body is longer than {most} bytes")
+    return body
 
 
 def digest_of(value: Any) -> str:

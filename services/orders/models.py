@@ -2,49 +2,83 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections import Counter
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
+from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
-from pydantic import EmailStr as _EmailStr
 from pydantic_core import PydanticCustomError
 
 Status = Literal["placed", "shipped", "rejected"]
 
-# a pattern and not "any decimal": the document must not promise what is refused
-Price = Annotated[
-    Decimal,
-    Field(ge=0, le=Decimal("9999999.99"), max_digits=9, decimal_places=2),
-    WithJsonSchema({"type": "string", "pattern": r"^(0|[1-9][0-9]{0,6})\.[0-9]{2}$", "examples": ["12.90"]}),
-]
+_MOST = Decimal("9999999999.99")
+"""Highest total that an event can carry."""
+_PRICE = re.compile(r"(0|[1-9][0-9]{0,6})\.[0-9]{2}")
+_COUNT = re.compile(r"[0-9]{1,19}")
+# control characters, line separators, and those that hide text or turn its direction
+_HIDDEN = (
+    r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f"
+)
+_PLAIN = re.compile(f"[^{_HIDDEN}]*")
+
+
+class _Documented:
+    """Adds to what the document says of a type: it promises exactly what is checked."""
+
+    def __init__(self, **said: Any) -> None:
+        self._said = said
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(schema), **self._said}
+
+
+def _price(value: object) -> Decimal:
+    # one form alone: what is written otherwise would be shown otherwise in the API, the event and the mail
+    if not isinstance(value, str) or _PRICE.fullmatch(value) is None:
+        raise PydanticCustomError("price", "give a text with two decimals, as 12.90; at most 9999999.99")
+    return Decimal(value)
+
+
+def _count(value: object) -> object:
+    if isinstance(value, str) and _COUNT.fullmatch(value) is None:
+        raise PydanticCustomError("count", "give a whole number in digits")
+    return value
 
 
 def _plain(text: str) -> str:
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text):
-        raise PydanticCustomError("plain_text", "line breaks and control characters are not allowed")
+    if _PLAIN.fullmatch(text) is None:
+        raise PydanticCustomError("plain_text", "line breaks, control and invisible characters are not allowed")
     return text
 
 
-def _only_address(address: object) -> object:
-    # "Ada <ada@example.org>" would be taken, and stripped of what is around the address
-    if isinstance(address, str) and not set(address).isdisjoint('<>()[],;:"\\ \t\r\n'):
-        raise PydanticCustomError("plain_address", "give one address alone, without a name or line breaks")
-    return address
-
-
-def _plain_address(address: str) -> str:
+def _address(address: str) -> str:
     # an encoded word in an address becomes a header of its own in some mail libraries (CVE-2024-6923)
-    if "=?" in address or not address.isascii():
-        raise PydanticCustomError("plain_address", "only an address in ASCII, without encoded words, is accepted")
-    return address
+    if "=?" in address or not address.isascii() or not set(address).isdisjoint('<>()[],;:"\\ \t\r\n'):
+        raise PydanticCustomError(
+            "plain_address", "give one address in ASCII alone, without a name, line breaks or encoded words"
+        )
+    try:
+        found = validate_email(address, check_deliverability=False).ascii_email
+    except EmailNotValidError as error:
+        raise PydanticCustomError("plain_address", "this is no address: {why}", {"why": str(error)[:200]}) from None
+    if found is None:
+        raise PydanticCustomError("plain_address", "this address has no form in ASCII")
+    return found
 
 
-PlainText = Annotated[str, AfterValidator(_plain)]
-Email = Annotated[_EmailStr, Field(max_length=254), BeforeValidator(_only_address), AfterValidator(_plain_address)]
+Price = Annotated[
+    Decimal,
+    BeforeValidator(_price),
+    WithJsonSchema({"type": "string", "pattern": f"^{_PRICE.pattern}$", "examples": ["12.90"]}),
+]
+Count = Annotated[int, BeforeValidator(_count)]
+PlainText = Annotated[str, AfterValidator(_plain), _Documented(pattern=f"^{_PLAIN.pattern}$")]
+Email = Annotated[str, Field(max_length=254), AfterValidator(_address), _Documented(format="email")]
 
 
 class _Model(BaseModel):
@@ -80,6 +114,19 @@ class OrderIn(_Model):
             )
         return self
 
+    @model_validator(mode="after")
+    def _is_affordable(self) -> Self:
+        if self.total > _MOST:
+            raise PydanticCustomError(
+                "total", "lines: the order's total is above {most}; place more than one", {"most": str(_MOST)}
+            )
+        return self
+
+    @property
+    def total(self) -> Decimal:
+        """Sum of all lines, with two decimals."""
+        return sum((line.price * line.quantity for line in self.lines), Decimal("0.00"))
+
 
 class OrderOut(_Model):
     """An order, and how far it is."""
@@ -106,8 +153,8 @@ class ListQuery(_Model):
     """Which orders to list; the newest first."""
 
     status: Status | None = None
-    limit: int = Field(default=100, ge=1, le=1000)
-    before: int | None = Field(default=None, ge=1, description="`next` of the page before")
+    limit: Count = Field(default=100, ge=1, le=1000, description="most orders of a page; long orders make it end earlier")
+    before: Count | None = Field(default=None, ge=1, le=2**63 - 1, description="`next` of the page before")
 
 
 class OrderList(_Model):

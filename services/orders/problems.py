@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from flask import Flask, Response, make_response
 from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from services.orders.models import Problem
@@ -28,7 +28,7 @@ def invalid(error: ValidationError) -> Response:
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = ".".join(str(part) for part in fault["loc"])
     detail = fault["msg"]
-    if fault["type"] == "duplicate_line":
+    if fault["type"] in ("duplicate_line", "total"):
         field, _, detail = detail.partition(": ")
     more = error.error_count() - 1
     return problem(422, detail + (f" (and {more} more)" if more else ""), field or "body")
@@ -41,7 +41,7 @@ def register_problems(app: Flask) -> None:
     def refuse(error: HTTPException) -> Response:
         response = problem(error.code or 500, error.description or "")
         for name, value in error.get_headers():
-            if name in ("Allow", "Retry-After"):
+            if name in ("Allow", "Retry-After", "WWW-Authenticate"):
                 response.headers[name] = value
         return response
 
@@ -51,6 +51,13 @@ def register_problems(app: Flask) -> None:
         response = problem(503, "the orders cannot be reached at the moment; nothing was done, try again")
         response.headers["Retry-After"] = "2"
         return response
+
+    @app.errorhandler(DataError)
+    @app.errorhandler(IntegrityError)
+    def unstorable(error: SQLAlchemyError) -> Response:
+        # sending it again would not help: no "try again" for it
+        log.error("the database refused a value: %s", type(error).__name__)
+        return problem(422, "something in it cannot be stored; nothing was done", "body")
 
     @app.errorhandler(Exception)
     def fail(error: Exception) -> Response:

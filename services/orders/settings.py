@@ -19,6 +19,16 @@ class OrdersSettings(BaseSettings):
     """Currencies that are accepted."""
     max_body: int = Field(default=64 * 1024, ge=1024)
     """Longest request body in bytes: some hundred lines; more is no customer."""
+    hosts: tuple[str, ...] = ()
+    """Names in the DNS by which this API is called; a request for another name is refused. Addresses and names without a dot
+    are always taken."""
+    tokens: dict[str, SecretStr] = Field(default_factory=dict)
+    """Clients and their tokens, as a JSON object: each request must then bring one as `Authorization: Bearer`. None given,
+    as by default, means that whoever reaches the port may place and read orders."""
+    per_address: int | None = Field(default=None, ge=1)
+    """Most orders an hour for one mail address, by each process; more are answered by 429. No limit unless given."""
+    per_client: int | None = Field(default=None, ge=1)
+    """Most orders a minute from one client (its token, or its network address), by each process. No limit unless given."""
     receipt_timeout: float = Field(default=30.0, gt=0)
     """Seconds without a receipt from a subscriber after which an order is announced again to it."""
     sqlite_synchronous: str = "FULL"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import hashlib
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,15 +13,19 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from eventbus.sql import Database, Outbox
+from eventbus.sql.database import insert_once, skip_locked
 from services.orders.events import OrderLine, OrderPlaced
 from services.orders.models import OrderIn, OrderOut, Status
 from services.orders.tables import idempotency_keys, orders
 
 _KEEP_KEYS = 24 * 3600.0
 """Seconds for which an idempotency key is remembered."""
+_CLEAN_AT_ONCE = 1000
+_PAGE_BYTES = 256 * 1024
+_READ_AT_ONCE = 20
+"""Orders read at a time; a page ends after that many once it has its bytes."""
 
 
 class KeyReusedError(Exception):
@@ -37,25 +43,26 @@ class Accepted:
 class OrderStore:
     """Orders and what became of them."""
 
-    def __init__(self, database: Database, outbox: Outbox) -> None:
+    def __init__(self, database: Database, outbox: Outbox, time: Callable[[], float]) -> None:
         self.database = database
+        self.time = time
         self._outbox = outbox
 
     # -- for the API ------------------------------------------------------------------------------------------------
 
-    def place(self, request: OrderIn, key: str | None, digest: str) -> Accepted:
-        """Accept an order: order, announcement and idempotency key in one transaction.
+    def place(self, request: OrderIn, key: str | None, digest: str, *, client: str = "") -> Accepted:
+        """Accept an order: order, announcement and idempotency key in one transaction. Each client has keys of its own.
 
         Raises:
             KeyReusedError: the key was used for another request.
         """
 
         def work(connection: Connection) -> Accepted:
-            order_id, now = uuid4(), time.time()
+            order_id, now = uuid4(), self.time()
             row = self._row(order_id, now, request)
             answer = _out(row).model_dump(mode="json")
             if key is not None:
-                known = _remember(connection, key, digest, answer, now)
+                known = _remember(connection, _scoped(key, client), digest, answer, now)
                 if known is not None:
                     return Accepted(known, is_new=False)
             connection.execute(sa.insert(orders).values(row))
@@ -66,14 +73,13 @@ class OrderStore:
 
     @staticmethod
     def _row(order_id: UUID, now: float, request: OrderIn) -> dict[str, Any]:
-        total = sum((line.price * line.quantity for line in request.lines), Decimal("0.00"))
         return {
             "order_id": order_id,
             "status": "placed",
             "customer_id": request.customer_id,
             "email": request.email,
             "currency": request.currency,
-            "total": f"{total:.2f}",
+            "total": f"{request.total:.2f}",
             "note": request.note,
             "lines": [{"sku": line.sku, "quantity": line.quantity, "price": f"{line.price:.2f}"} for line in request.lines],
             "placed_at": now,
@@ -89,15 +95,27 @@ class OrderStore:
         return None if row is None else _out(dict(row))
 
     def find(self, status: Status | None, limit: int, before: int | None) -> tuple[list[OrderOut], int | None]:
-        """Return orders, the newest first, and where the next page begins."""
-        query = sa.select(orders).order_by(orders.c.number.desc()).limit(limit + 1)
+        """Return orders, the newest first, and where the next page begins; a page is bounded by number and by bytes."""
+        page: list[dict[str, Any]] = []
+        size = 0
+        while size < _PAGE_BYTES:
+            rows = self._read(status, min(_READ_AT_ONCE, limit + 1 - len(page)), before)
+            page += rows
+            if len(page) > limit or len(rows) < _READ_AT_ONCE:
+                break
+            size += sum(len(json.dumps(row["lines"])) + 4 * len(row["note"] or "") + 600 for row in rows)
+            before = rows[-1]["number"]
+        else:
+            return [_out(row) for row in page], page[-1]["number"]
+        return [_out(row) for row in page[:limit]], page[limit - 1]["number"] if len(page) > limit else None
+
+    def _read(self, status: Status | None, most: int, before: int | None) -> list[dict[str, Any]]:
+        query = sa.select(orders).order_by(orders.c.number.desc()).limit(most)
         if status is not None:
             query = query.where(orders.c.status == status)
         if before is not None:
             query = query.where(orders.c.number < before)
-        rows = self.database.read(lambda connection: list(connection.execute(query).mappings()))
-        page = rows[:limit]
-        return [_out(dict(row)) for row in page], page[-1]["number"] if len(rows) > limit else None
+        return self.database.read(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
 
     def counts(self) -> dict[str, int]:
         """Return how many orders there are by status."""
@@ -105,8 +123,17 @@ class OrderStore:
         return dict(self.database.read(lambda connection: [(row[0], row[1]) for row in connection.execute(query)]))
 
     def check(self) -> None:
-        """Raise when the database does not answer."""
-        self.database.read(lambda connection: connection.execute(sa.select(1)))
+        """Raise when no order could be taken: the database is away, has no tables, or takes no writes."""
+        nothing = sa.update(orders).where(sa.false()).values(status="placed")
+        self.database.transact(lambda connection: connection.execute(nothing))
+
+    def clean(self) -> float | None:
+        """Forget keys that are too old, some at a time; return 0 while there are more, as `Rounds` has it."""
+        old = sa.select(idempotency_keys.c.key).where(idempotency_keys.c.created_at < self.time() - _KEEP_KEYS)
+        some = skip_locked(old.order_by(idempotency_keys.c.created_at).limit(_CLEAN_AT_ONCE))
+        gone = sa.delete(idempotency_keys).where(idempotency_keys.c.key.in_(some.scalar_subquery()))
+        count = self.database.transact(lambda connection: connection.execute(gone).rowcount)
+        return 0.0 if count == _CLEAN_AT_ONCE else None
 
     # -- for the handlers, in their transactions ----------------------------------------------------------------------
 
@@ -117,19 +144,29 @@ class OrderStore:
         return connection.execute(change).rowcount == 1
 
 
+def _scoped(key: str, client: str) -> str:
+    return hashlib.sha256(f"{client} {key}".encode()).hexdigest() if client else key
+
+
 def _remember(connection: Connection, key: str, digest: str, answer: dict[str, Any], now: float) -> dict[str, Any] | None:
     """Take an idempotency key for this request; return the answer that was given to it before, if any."""
-    connection.execute(sa.delete(idempotency_keys).where(idempotency_keys.c.created_at < now - _KEEP_KEYS))
-    try:
-        with connection.begin_nested():
-            connection.execute(sa.insert(idempotency_keys).values(key=key, digest=digest, answer=answer, created_at=now))
-    except IntegrityError:
-        row = connection.execute(sa.select(idempotency_keys).where(idempotency_keys.c.key == key)).one()
+    taken = {"digest": digest, "answer": answer, "created_at": now}
+    for _ in range(2):
+        if insert_once(connection, idempotency_keys, [{"key": key, **taken}]):
+            return None
+        row = connection.execute(
+            sa.select(idempotency_keys).where(idempotency_keys.c.key == key).with_for_update()
+        ).one_or_none()
+        if row is None:  # cleaned away in between
+            continue
+        if row.created_at < now - _KEEP_KEYS:
+            connection.execute(sa.update(idempotency_keys).where(idempotency_keys.c.key == key).values(**taken))
+            return None
         if row.digest != digest:
-            raise KeyReusedError(key) from None
+            raise KeyReusedError(key)
         known: dict[str, Any] = row.answer
         return known
-    return None
+    raise KeyReusedError(key)
 
 
 def _instant(seconds: float | None) -> datetime | None:
