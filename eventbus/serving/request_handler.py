@@ -140,7 +140,7 @@ class RequestHandler(_Handler):  # type: ignore[misc]
         if not self.wsgi_input.is_complete():
             self._linger()
             return None
-        return None if self.close_connection else True
+        return None if self.close_connection or not self.server.keeps_connections else True
 
     def _take(self, head: Head) -> None:
         self.head = head
@@ -148,7 +148,7 @@ class RequestHandler(_Handler):  # type: ignore[misc]
         self.requestline = f"{head.method} {head.target} {head.version}"
         self.headers = self.MessageClass(io.BytesIO(head.raw_fields()), 0)
         self.content_length = head.length
-        self.close_connection = head.closes or not self.server.keeps_connections
+        self.close_connection = head.closes
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
@@ -160,7 +160,7 @@ class RequestHandler(_Handler):  # type: ignore[misc]
 
     def finalize_headers(self) -> None:
         super().finalize_headers()
-        is_last = self.close_connection or not self.wsgi_input.is_cheap_to_end()
+        is_last = self.close_connection or not self.server.keeps_connections or not self.wsgi_input.is_cheap_to_end()
         if is_last and not any(name.lower() == b"connection" for name, _ in self.response_headers):
             self.close_connection = True
             self.response_headers.append((b"Connection", b"close"))

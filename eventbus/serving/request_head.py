@@ -104,7 +104,7 @@ def _request_line(line: bytes) -> tuple[str, str, str]:
     if version is None:
         raise RefusedRequestError(400, "the first line is no request line of HTTP/1.1")
     if version[1] != b"1":
-        raise RefusedRequestError(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        raise RefusedRequestError(400, "only HTTP/1.0 and HTTP/1.1 are spoken here")
     return parts[0].decode(), parts[1].decode(), "HTTP/1.0" if version[2] == b"0" else "HTTP/1.1"
 
 

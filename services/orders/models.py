@@ -63,7 +63,7 @@ def _address(address: str) -> str:
             "plain_address", "give one address in ASCII alone, without a name, line breaks or encoded words"
         )
     try:
-        found = validate_email(address, check_deliverability=False).ascii_email
+        found = validate_email(address, check_deliverability=False, strict=True).ascii_email
     except EmailNotValidError as error:
         raise PydanticCustomError("plain_address", "this is no address: {why}", {"why": str(error)[:200]}) from None
     if found is None:
