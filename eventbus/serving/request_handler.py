@@ -5,16 +5,15 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from gevent import pywsgi
 
+from eventbus.serving.http_limits import HttpLimits
 from eventbus.serving.request_head import Head, RefusedRequestError, is_own_host, read_head
-
-if TYPE_CHECKING:
-    from eventbus.serving.bounded_server import BoundedServer
 
 _Handler: Any = pywsgi.WSGIHandler  # the stubs leave out or narrow much of what is there to be overridden
 _Input: Any = pywsgi.Input
@@ -23,6 +22,16 @@ _TO_DISCARD = 64 * 1024
 """Bytes of a body that nobody wanted which are read to keep the connection; with more of it, closing is cheaper."""
 _LINGER = 1.0
 """Seconds for which a closed connection is read on, so that the client gets the answer and not a reset."""
+
+
+class HandlesRequests(Protocol):
+    """What a handler needs of its server: the limits, the names, and where to be found while it lives."""
+
+    limits: HttpLimits
+    hosts: Collection[str] | None
+    connections: set[Any]
+    keeps_connections: bool
+    application: Any
 
 
 class _Wire(io.RawIOBase):
@@ -92,10 +101,10 @@ class _Body(_Input):  # type: ignore[misc]
 class RequestHandler(_Handler):  # type: ignore[misc]
     """Serves the requests of one connection; see `BoundedServer`."""
 
-    server: BoundedServer
+    server: HandlesRequests
     head: Head
 
-    def __init__(self, sock: Any, address: Any, server: BoundedServer) -> None:
+    def __init__(self, sock: Any, address: Any, server: HandlesRequests) -> None:
         self.wire = _Wire(sock)
         self.expects_more = False
         super().__init__(sock, address, server, rfile=io.BufferedReader(self.wire, 8192))
