@@ -38,7 +38,7 @@ def subscribe(
     engine: NsqEngine, topic: str = "t", *, max_in_flight: int = 10, into: list[Any] | None = None
 ) -> NsqSubscription:
     got = [] if into is None else into
-    return engine.subscribe(topic, "c", got.extend, max_in_flight=max_in_flight, message_timeout=10.0)
+    return engine.subscribe(topic, "c", got.extend, max_in_flight=max_in_flight, message_timeout=LONG)
 
 
 def test_heartbeats_are_answered_while_handlers_block_and_handlers_run_side_by_side(nsqd: Nsqd, make_bus: MakeBus) -> None:
@@ -229,6 +229,7 @@ def test_topology_sample_rate_and_client_id_are_sent(ends: Ends) -> None:
     peer = ends(ScriptedNsqd(lambda peer, socket: gevent.sleep(60)))
     engine = ends(open_nsq(f"{peer.url}?region=eu&zone=eu-1&sample_rate=25&client_id=me&heartbeat=7&connect_timeout=0.3"))
     subscribe(engine)
+    eventually(lambda: peer.identity)
     assert peer.identity["topology_region"] == "eu"
     assert peer.identity["topology_zone"] == "eu-1"
     assert peer.identity["sample_rate"] == 25
@@ -352,6 +353,8 @@ def test_a_compressed_peer_that_vanishes_is_reconnected(nsqd: Nsqd, ends: Ends, 
             delivery.finish()
         gevent.sleep(0.05)
         proxy.cut()
+        # what nsqd still sends to the connection that is gone waits for its message timeout
+        eventually(lambda wanted=turn + 2: proxy.connections >= wanted)  # type: ignore[misc]
 
 
 def test_pieces_of_three_bytes_are_put_together(nsqd: Nsqd, ends: Ends) -> None:
