@@ -19,7 +19,7 @@ from eventbus.settings import BusSettings
 from tests.nsqd import Nsqd, Nsqlookupd
 from tests.waiting import PATIENCE, eventually
 
-LONG = 600.0
+LONG = 900.0
 """Message timeout in seconds beyond all patience: what comes in time has come by other means."""
 
 

@@ -15,6 +15,7 @@ from services.fulfillment.app import FulfillmentApp
 from services.fulfillment.events import OrderLine, OrderPlaced, OrderRejected, OrderShipped
 from services.fulfillment.tables import metadata, reservations, shipments, stock
 from services.fulfillment.warehouse import Warehouse
+from tests.waiting import PATIENCE
 
 MakeWarehouse = Callable[..., FulfillmentApp]
 
@@ -81,7 +82,7 @@ def test_many_orders_never_oversell(make_warehouse: MakeWarehouse, harness: Harn
 
 def test_processes_that_sell_at_a_time_never_oversell(new_url: Callable[[], str]) -> None:
     url = new_url()
-    databases = [Database(url, pool_size=2) for _ in range(4)]
+    databases = [Database(url, pool_size=2, lock_timeout=PATIENCE) for _ in range(4)]
     databases[0].create_tables(metadata)
     warehouses = [Warehouse(database) for database in databases]
     for warehouse in warehouses:
