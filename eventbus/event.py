@@ -21,10 +21,6 @@ from eventbus.wire.field_types import check_nested, keep_on_the_wire, leave_inst
 from eventbus.wire.identity import new_id
 
 _ID = "__event_id__"
-# NaN in a field of any type would travel as null; as it is, publishing refuses it
-_CONFIG = ConfigDict(
-    frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, ser_json_inf_nan="constants"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,11 @@ class EventInfo:
 class Value(BaseModel):
     """A frozen part of an event, such as an order's line: nested in events, never published itself."""
 
-    model_config = _CONFIG
+    # written out, since type checkers read no constant: they know by it that a field cannot be set.
+    # NaN in a field of any type would travel as null; as it is, publishing refuses it
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, ser_json_inf_nan="constants"
+    )
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -75,7 +75,9 @@ class Event(BaseModel):
     """
 
     __event_info__: ClassVar[EventInfo] = EventInfo(topic=None, name="Event", version=1)
-    model_config = _CONFIG
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, ser_json_inf_nan="constants"
+    )
 
     def __init_subclass__(
         cls, *, topic: str | None = None, version: int | None = None, name: str | None = None, **kwargs: Any
