@@ -22,7 +22,7 @@ from gevent.hub import get_hub
 
 from eventbus.attachments import Attachment
 from eventbus.context import current_cause
-from eventbus.dead_letters import RESERVE, DeadLetters
+from eventbus.dead_letters import RESERVE, DeadLetters, MaxDead
 from eventbus.delivery.dispatcher import Dispatcher
 from eventbus.delivery.draining import DrainReport, drain
 from eventbus.delivery.quota import DeliveryQuota
@@ -85,6 +85,9 @@ class Bus:
         self.max_in_flight: int = preferred.get("max_in_flight", self.settings.max_in_flight)
         self.max_depth = self.settings.max_depth
         self.tracebacks = self.settings.tracebacks
+        self.max_dead = MaxDead(
+            count=self.settings.max_dead, size=self.settings.max_dead_bytes, unreadable=self.settings.max_dead_unreadable
+        )
         self.quota: DeliveryQuota | None = None
         self.randomness = randomness
         self.ticker = Ticker()

@@ -28,6 +28,8 @@ class Outcome(Enum):
     """A handler raised RetryLater."""
     PARKED = "parked"
     """Became a dead letter."""
+    DROPPED = "dropped"
+    """Would have been parked, but its channel has all the dead letters that it may keep."""
     EXPIRED = "expired"
     UNHANDLED = "unhandled"
     """An event type that the service has no handler for."""

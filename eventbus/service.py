@@ -13,6 +13,7 @@ from eventbus.errors import ConfigurationError, HandlerDefinitionError
 from eventbus.event import Event, event_info, event_topic
 from eventbus.handlers.binders import BatchBinder, Binder
 from eventbus.handlers.binding import Batch, Binding
+from eventbus.handlers.policy import check_policy
 from eventbus.handlers.signatures import check_signature
 from eventbus.names import check_name, dead_letter_topic
 from eventbus.retry import Retry
@@ -164,11 +165,14 @@ class Service:
         """
         if not (isinstance(event_type, type) and issubclass(event_type, Event)):
             raise HandlerDefinitionError(f"{self.name}: on({event_type!r}): give a class derived from eventbus.Event")
-        if concurrency < 1 or not 0 < timeout < float("inf"):
-            raise HandlerDefinitionError(
-                f"{self.name}: on({event_type.__name__}, concurrency={concurrency!r}, timeout={timeout!r}): "
-                f"give a concurrency of 1 or more and a timeout in seconds above 0"
-            )
+        check_policy(
+            f"{self.name}: on({event_type.__name__})",
+            retry=retry,
+            concurrency=concurrency,
+            timeout=timeout,
+            batch=batch,
+            inbox=inbox,
+        )
         topic = event_topic(event_type)
         name = event_info(event_type).name
         dead_letter_topic(topic, self.channel)
@@ -192,7 +196,7 @@ class Service:
                 type_name=name,
                 handler=handler,
                 wants_context=wants_context,
-                retry=retry or Retry(),
+                retry=Retry() if retry is None else retry,
                 concurrency=concurrency,
                 timeout=timeout,
                 batch=batch,

@@ -29,6 +29,12 @@ class BusSettings(BaseSettings):
     """Deliveries held for each topic of a service: enough to keep a fast handler busy over the network."""
     max_depth: int = Field(default=32, ge=1)
     """Events that may cause one another; past it they are parked, since services that answer each other never end."""
+    max_dead: int = Field(default=100_000, ge=1)
+    """Dead letters of a channel; past it one in a hundred is kept, and the others are counted."""
+    max_dead_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
+    """Bytes of all dead letters of a channel, by the mean of those that this process parked."""
+    max_dead_unreadable: int = Field(default=1024 * 1024, ge=0)
+    """Bytes in an hour that a process parks for a channel of what is no event, and so could never be replayed."""
     contracts: Literal["enforce", "warn", "off"] = "off"
     """Whether services and events must fit their published contracts to start and to be published."""
     contracts_from: str = "contracts"

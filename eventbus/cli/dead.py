@@ -1,8 +1,7 @@
-"""The commands `eventbus dead list|show|replay|discard`: dead letters looked at, sent again, thrown away."""
+"""The commands `eventbus dead list|show|replay|discard|prune`: dead letters looked at, sent again, thrown away."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,11 +13,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from eventbus.bus import Bus
+from eventbus.cli.letters import show as _show
+from eventbus.cli.letters import table as _table
+from eventbus.cli.letters import tree as _tree
 from eventbus.cli.options import AsJson, BusUrl, Channel, Topic, Yes
-from eventbus.cli.session import FAILED, complain, complaints, confirmed, connected, out, reported, say
+from eventbus.cli.session import FAILED, complain, complaints, confirmed, connected, out, reported, say, say_json
 from eventbus.dead_letters import DeadLetter, DeadLetters
 from eventbus.dead_letters.mending import Where
-from eventbus.errors import ConfigurationError, DecodeError, EventBusError
+from eventbus.errors import ConfigurationError, EventBusError
+from eventbus.names import is_dead_letter_topic
 from eventbus.runtime.redaction import one_line
 
 app = typer.Typer(
@@ -32,13 +36,12 @@ Since = Annotated[
 Reason = Annotated[str | None, typer.Option(help="Reason or error contains this text, in any case of letters.")]
 _AGO = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_MOST_BYTES = 4096
 
 
 @app.command("list")
 def list_command(
-    topic: Topic,
-    channel: Channel,
+    topic: Annotated[str | None, typer.Argument(metavar="[TOPIC", help="Name of the topic; none for an overview.")] = None,
+    channel: Annotated[str | None, typer.Argument(metavar="CHANNEL]", help="Name of the channel: of the service.")] = None,
     ids: Ids = None,
     limit: Annotated[int, typer.Option(min=1, help="Most that are shown.")] = 50,
     since: Since = None,
@@ -48,13 +51,20 @@ def list_command(
 ) -> None:
     """List dead letters, oldest first, with reason, error, attempts and age. They stay where they are.
 
+    Without topic and channel, count the dead letters of all channels.
+
     Example: eventbus dead list orders_placed fulfillment --reason Timeout --since 2h
     """
     with reported("dead list"), connected(bus) as open_bus:
-        letters = open_bus.dead_letters(topic, channel)
+        if topic is None:
+            _overview(open_bus, as_json=as_json)
+            return
+        if channel is None:
+            raise ConfigurationError(f"dead list {topic}: name a channel as well; see: eventbus dead list")
+        letters = _letters(open_bus, topic, channel)
         found = letters.list(limit=limit, where=_filter(ids, since, reason))
         if as_json:
-            typer.echo(json.dumps([_tree(each) for each in found], ensure_ascii=False))
+            say_json([_tree(each) for each in found])
             return
         if found:
             out.print(_table(found))
@@ -75,9 +85,9 @@ def show_command(
     Example: eventbus dead show orders_placed fulfillment --id 0199a1
     """
     with reported("dead show"), connected(bus) as open_bus:
-        found = open_bus.dead_letters(topic, channel).list(limit=100, where=_filter(ids, None, None))
+        found = _letters(open_bus, topic, channel).list(limit=100, where=_filter(ids, None, None))
         if as_json:
-            typer.echo(json.dumps([_tree(each) for each in found], ensure_ascii=False))
+            say_json([_tree(each) for each in found])
         else:
             for letter in found:
                 _show(letter)
@@ -102,7 +112,7 @@ def replay_command(
     Example: eventbus dead replay orders_placed fulfillment --reason Timeout --limit 100
     """
     with reported("dead replay"), connected(bus) as open_bus:
-        letters = open_bus.dead_letters(topic, channel)
+        letters = _letters(open_bus, topic, channel)
         where = _filter(ids, since, reason)
         _go_through(
             letters,
@@ -128,7 +138,7 @@ def discard_command(
     Example: eventbus dead discard orders_placed fulfillment --since 1h --reason "no such article"
     """
     with reported("dead discard"), connected(bus) as open_bus:
-        letters = open_bus.dead_letters(topic, channel)
+        letters = _letters(open_bus, topic, channel)
         where = _filter(ids, since, reason)
         there = letters.count()
         which = f"up to {min(limit or there, there):,} of " if where is not None or limit is not None else "all "
@@ -141,6 +151,70 @@ def discard_command(
             lambda done: letters.discard(limit=limit, where=where, on_each=done),
             is_filtered=where is not None,
         )
+
+
+@app.command("prune")
+def prune_command(
+    topic: Topic,
+    channel: Channel,
+    older_than: Annotated[str, typer.Option("--older-than", help="Parked longer ago: 12h, 30d.", metavar="AGE")],
+    yes: Yes = False,
+    bus: BusUrl = None,
+) -> None:
+    """Throw away the dead letters that were parked long ago. Asks first.
+
+    Example: eventbus dead prune orders_placed fulfillment --older-than 30d --yes
+    """
+    with reported("dead prune"), connected(bus) as open_bus:
+        before = _instant(older_than, "--older-than")
+        letters = _letters(open_bus, topic, channel)
+        if not confirmed(f"Throw dead letters of {topic} on {channel} older than {older_than} away for good?", yes=yes):
+            say("nothing was thrown away")
+            raise typer.Exit(FAILED)
+
+        def is_old(letter: DeadLetter) -> bool:
+            return letter.last < before
+
+        _go_through(letters, "thrown away", lambda done: letters.discard(where=is_old, on_each=done), is_filtered=True)
+
+
+def _letters(bus: Bus, topic: str, channel: str) -> DeadLetters:
+    """Return the dead letters of a channel.
+
+    Raises:
+        ConfigurationError: there is no such channel, and nothing was ever parked for one of that name.
+    """
+    letters = bus.dead_letters(topic, channel)
+    there = bus.engine.stats()
+    if letters.dead_topic in there or (topic in there and channel in there[topic].channels):
+        return letters
+    if topic not in there:
+        raise ConfigurationError(f"no topic {topic!r} on this broker; see: eventbus topics")
+    known = ", ".join(sorted(there[topic].channels)) or "none"
+    raise ConfigurationError(f"topic {topic!r} has no channel {channel!r}; it has {known}")
+
+
+def _overview(bus: Bus, *, as_json: bool) -> None:
+    """Count the dead letters of each channel that has or had some."""
+    found: list[dict[str, Any]] = []
+    total = 0
+    for name, stats in sorted(bus.engine.stats().items()):
+        if is_dead_letter_topic(name):
+            topic, _, channel = name.removesuffix(".dead").rpartition(".")
+            waits = stats.depth + sum(each.depth + each.in_flight + each.deferred for each in stats.channels.values())
+            total += waits
+            found.append({"topic": topic, "channel": channel, "dead": waits})
+    if as_json:
+        say_json(found)
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("topic", "channel", "dead letters"):
+        table.add_column(heading, justify="right" if heading.startswith("dead") else "left")
+    for each in found:
+        table.add_row(Text(one_line(each["topic"])), Text(one_line(each["channel"])), Text(f"{each['dead']:,}"))
+    if found:
+        out.print(table)
+    say(f"{total:,} dead letters of {len(found):,} channels" if found else "no channel has dead letters")
 
 
 def _go_through(
@@ -178,7 +252,7 @@ def _filter(ids: list[str] | None, since: str | None, reason: str | None) -> Whe
     if ids is None and since is None and reason is None:
         return None
     begins = tuple(ids or ())
-    earliest = None if since is None else _instant(since)
+    earliest = None if since is None else _instant(since, "--since")
     text = None if reason is None else reason.casefold()
 
     def fits(letter: DeadLetter) -> bool:
@@ -191,83 +265,15 @@ def _filter(ids: list[str] | None, since: str | None, reason: str | None) -> Whe
     return fits
 
 
-def _instant(text: str) -> datetime:
+def _instant(text: str, option: str) -> datetime:
     ago = _AGO.fullmatch(text)
     if ago is not None:
-        return datetime.now(UTC) - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+        try:
+            return datetime.now(UTC) - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+        except OverflowError:
+            return datetime.min.replace(tzinfo=UTC)
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigurationError(f"--since {text}: write 15m, 2h, 3d, or an instant as 2026-01-31T12:00:00Z") from None
+        raise ConfigurationError(f"{option} {text}: write 15m, 2h, 3d, or an instant as 2026-01-31T12:00:00Z") from None
     return instant if instant.tzinfo is not None else instant.astimezone()
-
-
-# -- showing ------------------------------------------------------------------------------------------------------------
-
-
-def _age(letter: DeadLetter) -> str:
-    seconds = max((datetime.now(UTC) - letter.last).total_seconds(), 0.0)
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f}{unit}"
-    return f"{seconds:.0f}s"
-
-
-def _table(found: list[DeadLetter]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("id", "type", "age", "attempts"):
-        table.add_column(heading, no_wrap=True, justify="right" if heading in ("age", "attempts") else "left")
-    table.add_column("reason: error", overflow="fold", min_width=20)
-    for each in found:
-        table.add_row(
-            Text(one_line(each.id), "cyan"),
-            Text(one_line(each.event_type or "?")),
-            _age(each),
-            str(each.attempts),
-            Text(one_line(each.reason), "red").append(f": {one_line(each.error)}" if each.error else "", "default"),
-        )
-    return table
-
-
-def _show(letter: DeadLetter) -> None:
-    for name, value in (
-        ("id", letter.id),
-        ("type", letter.event_type or "unknown"),
-        ("from", f"{letter.topic} on channel {letter.channel}"),
-        ("reason", letter.reason),
-        ("error", letter.error or "none"),
-        ("place", letter.place or "unknown"),
-        ("attempts", str(letter.attempts)),
-        ("first", letter.first.isoformat()),
-        ("parked", f"{letter.last.isoformat()} ({_age(letter)} ago)"),
-    ):
-        out.print(Text(f"{name:<9}", "dim").append(one_line(value, most=2000), "red" if name == "reason" else "default"))
-    tree = _tree(letter)
-    if "event" in tree:
-        text = json.dumps(tree["event"], indent=2, ensure_ascii=False)
-        out.print(Text("\n".join(one_line(line, most=4000) for line in text.splitlines())))
-    else:
-        more = "…" if len(letter.body) > _MOST_BYTES else ""
-        out.print(Text(f"{len(letter.body):,} bytes that are no event: {letter.body[:_MOST_BYTES].hex()}{more}"))
-    out.print()
-
-
-def _tree(letter: DeadLetter) -> dict[str, Any]:
-    tree: dict[str, Any] = {
-        "id": letter.id,
-        "topic": letter.topic,
-        "channel": letter.channel,
-        "type": letter.event_type,
-        "reason": letter.reason,
-        "error": letter.error,
-        "place": letter.place,
-        "attempts": letter.attempts,
-        "first": letter.first.isoformat(),
-        "parked": letter.last.isoformat(),
-    }
-    try:
-        tree["event"] = letter.envelope().attributes("application/json")
-    except DecodeError as error:
-        tree["undecodable"] = error.reason
-        tree["hex"] = letter.body.hex()
-    return tree

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 import gevent
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
+from rich.segment import Segment
 
 from eventbus.bus import Bus
 from eventbus.errors import (
@@ -26,8 +27,11 @@ from eventbus.errors import (
     MisfitError,
     NotSent,
 )
+from eventbus.runtime.redaction import as_json, lines, text_of
 from eventbus.settings import BusSettings
 
+_MOST = 4000
+"""Longest complaint in characters, whatever a broker or a file says."""
 FAILED = 1
 WRONG_USE = 2
 NO_BROKER = 3
@@ -36,7 +40,16 @@ INTERRUPTED = 130
 
 
 class _Console(Console):
-    """Ends a command quietly when nobody reads any more; rich would end it with code 1."""
+    """The gate of every text to a terminal: what steers one is written out, whoever wrote the text and however it came here.
+
+    Ends a command quietly when nobody reads any more; rich would end it with code 1.
+    """
+
+    def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            # what rich itself steers the terminal with comes as control segments
+            yield segment if control else Segment(lines(text, most=sys.maxsize), style)
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -48,12 +61,18 @@ complaints = _Console(stderr=True, soft_wrap=True, highlight=False)
 
 def say(text: str, style: str | None = None) -> None:
     """Print a line; nothing in it is read as markup."""
-    out.print(text, style=style, markup=False)
+    out.print(lines(text), style=style, markup=False)
 
 
 def complain(text: str, style: str | None = "red") -> None:
     """Print a line on standard error."""
-    complaints.print(text, style=style, markup=False)
+    complaints.print(lines(text, most=_MOST), style=style, markup=False)
+
+
+def say_json(tree: Any) -> None:
+    """Print a tree as one line of JSON in ASCII."""
+    sys.stdout.write(as_json(tree) + "\n")
+    sys.stdout.flush()
 
 
 def exit_code(error: BaseException) -> int:
@@ -79,7 +98,7 @@ def reported(command: str) -> Iterator[None]:
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except EventBusError as error:
-        complain(f"eventbus {command}: {error}")
+        complain(f"eventbus {command}: {text_of(error)}")
         raise typer.Exit(exit_code(error)) from None
 
 

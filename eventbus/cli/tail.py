@@ -17,12 +17,12 @@ from rich.text import Text
 
 from eventbus.bus import Bus
 from eventbus.cli.options import BusUrl, Yes
-from eventbus.cli.session import complain, confirmed, connected, out, reported
+from eventbus.cli.session import complain, confirmed, connected, out, reported, say_json
 from eventbus.engines.base import Delivery, TopicStats
 from eventbus.errors import ConfigurationError, DecodeError
 from eventbus.names import check_name, is_ephemeral
 from eventbus.runtime.redaction import one_line
-from eventbus.wire.codec import decode
+from eventbus.wire.codec import Limits, decode
 from eventbus.wire.envelope import Envelope
 from eventbus.wire.identity import parse_instant
 
@@ -144,8 +144,9 @@ class _Tail:
     # -- showing ------------------------------------------------------------------------------------------------------
 
     def _show(self, topic: str, delivery: Delivery) -> None:
+        """Show one delivery, whatever it holds."""
         try:
-            envelope = decode(delivery.body)
+            envelope = decode(delivery.body, Limits(max_bytes=max(len(delivery.body), 1)))
         except DecodeError as error:
             self._show_bytes(topic, delivery, error.reason)
             return
@@ -153,7 +154,7 @@ class _Tail:
             shown = {"topic": topic, **envelope.attributes("application/json")}
             if self._with_parents:
                 shown["parents"] = [_name(each) for each in self._parents(envelope)]
-            _write(json.dumps(shown, ensure_ascii=False, default=_hex))
+            say_json(shown)
         else:
             line = Text(_clock(envelope.time), style="dim")
             line.append(f"  {one_line(envelope.type)}", style="bold green")
@@ -174,9 +175,7 @@ class _Tail:
     def _show_bytes(self, topic: str, delivery: Delivery, reason: str) -> None:
         shown = delivery.body[:_MOST_BYTES].hex()
         if self._as_json:
-            _write(
-                json.dumps({"topic": topic, "undecodable": reason, "bytes": len(delivery.body), "hex": delivery.body.hex()})
-            )
+            say_json({"topic": topic, "undecodable": reason, "bytes": len(delivery.body), "hex": delivery.body.hex()})
             return
         more = "…" if len(delivery.body) > _MOST_BYTES else ""
         line = Text(_clock(datetime.fromtimestamp(delivery.timestamp, UTC).isoformat()), style="dim")
@@ -197,11 +196,6 @@ class _Tail:
         if chain and isinstance(chain[-1], str) and envelope.correlation_id != chain[-1]:
             chain.append(envelope.correlation_id)
         return chain
-
-
-def _write(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def _name(parent: Envelope | str) -> str:

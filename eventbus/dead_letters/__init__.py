@@ -5,7 +5,8 @@ Dead letters of topic `orders_placed` on channel `fulfillment` lie on the topic 
 publishes to the original topic with `replayfor` set, which every other channel finishes unread.
 """
 
+from eventbus.dead_letters.bounds import MaxDead
 from eventbus.dead_letters.letter import RESERVE, DeadLetter, read_letter
 from eventbus.dead_letters.mending import DeadLetters
 
-__all__ = ["RESERVE", "DeadLetter", "DeadLetters", "read_letter"]
+__all__ = ["RESERVE", "DeadLetter", "DeadLetters", "MaxDead", "read_letter"]

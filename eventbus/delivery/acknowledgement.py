@@ -7,26 +7,35 @@ delivery back; none of these ways loses one.
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
 
-from eventbus.dead_letters.parking import park
+from eventbus.dead_letters.bounds import DeadLetterBounds
+from eventbus.dead_letters.holding import ParkedLetters
+from eventbus.dead_letters.parking import Parker, Parking
+from eventbus.delivery.deferral import Deferral
 from eventbus.delivery.interrupts import Interrupt, StopInterrupt
 from eventbus.delivery.outcome_log import OutcomeLog
 from eventbus.delivery.received import Received, Source
+from eventbus.delivery.unhandled import UnhandledTypes
 from eventbus.engines.base import Delivery
-from eventbus.errors import HandlerTimeoutError, Reject, RetryLater
+from eventbus.errors import HandlerTimeoutError, Reject, RetryLater, Unavailable
 from eventbus.handlers.binding import Binding
 from eventbus.middleware import Middleware, Outcome
-from eventbus.runtime.redaction import one_line
-from eventbus.wire.codec import CODECS, decode
+from eventbus.runtime.redaction import text_of
 from eventbus.wire.envelope import Envelope
 
 log = logging.getLogger("eventbus.delivery")
 
 EARLY_TOLERANCE = 0.005
 """Seconds before its time at which a delivery counts as due: engines count delays in milliseconds."""
-AFTER_FAILED_PARKING = 5.0
-"""Seconds before a delivery that could not be parked comes again."""
+AFTER_A_FAULT = 5.0
+"""Seconds before a delivery comes again that was ended by a fault which is not its handler's."""
+_MOST_FAULTS = 8
+"""Deliveries of one that meets such a fault each time, before it is parked."""
+_AWAY = 5.0
+"""Longest pause in seconds before an event comes again whose handler lacks what it needs."""
+_REMEMBERED = 10_000
 
 
 class Acknowledger:
@@ -43,6 +52,25 @@ class Acknowledger:
         self._engine = source.host.engine
         self._topic = topic
         self._channel = source.service.channel
+        self._unhandled = UnhandledTypes(source.service, topic)
+        self._deferral = Deferral(self._engine, topic, self._channel)
+        self._failed_here: OrderedDict[str, int] = OrderedDict()
+        """Failures of events that come again, by id: what this process itself saw of their attempts."""
+        self._parker = Parker(
+            self._engine,
+            topic=topic,
+            channel=self._channel,
+            service=source.service.name,
+            timeout=self._host.publish_timeout,
+            randomness=self._host.randomness,
+            bounds=DeadLetterBounds(
+                self._host.max_dead,
+                ParkedLetters(self._engine, topic, self._channel, timeout=self._host.publish_timeout).count,
+                self._engine.clock.monotonic,
+                f"{topic}/{self._channel}",
+            ),
+            on_done=self._parked,
+        )
         self._inboxes = {
             binding.type_name: binding.inbox
             for binding in source.service.bindings
@@ -73,8 +101,39 @@ class Acknowledger:
             self.park(delivery, envelope, f"unhandled: no handler for {envelope.type}", None, delivery.attempts)
         else:
             delivery.finish()
-            self.log.write(logging.DEBUG, "unhandled", envelope, delivery.attempts)
+            level, hint = self._unhandled.about(envelope.type)
+            self.log.write(level, "unhandled", envelope, delivery.attempts, hint)
             self.settled(Outcome.UNHANDLED, envelope, delivery)
+
+    def may_begin(self, binding: Binding, delivery: Delivery, envelope: Envelope, attempt: int) -> bool:
+        """Answer a delivery whose attempts are used up before it begins; return whether it is to be handled.
+
+        An engine that counts deliveries cannot tell a run whose process died from a delivery that nobody began. Before
+        the last attempt that is cleared up: a copy takes its place whose count is known to be right. If that one comes
+        again, a run of it began and did not end.
+        """
+        limit = binding.retry.attempts
+        if attempt == limit and (delivery.attempts == 1 or self._engine.counts_runs):
+            return True
+        if self._failed_here.get(envelope.id, 0) >= limit - 1 and attempt == limit:
+            return True
+        is_exact = envelope.replay_for is not None and envelope.prior_attempts >= limit - 1
+        if is_exact or self._engine.counts_runs:
+            reason = f"attempts used up: {limit}, and the last run did not end: its process died, or could not answer"
+            self.park(delivery, envelope, reason, None, limit)
+        else:
+            self._deferral.defer(delivery, envelope.deliver_at, limit - 1, timeout=self._host.publish_timeout)
+        return False
+
+    def would_park(self, binding: Binding, item: Received, error: BaseException) -> bool:
+        """Whether this failure is the end of the delivery."""
+        if isinstance(error, StopInterrupt | Unavailable):
+            return False
+        if isinstance(error, Reject):
+            return True
+        if item.attempt >= binding.retry.attempts:
+            return True
+        return not isinstance(error, Interrupt | RetryLater) and not binding.retry.retries(error)
 
     def failed(self, binding: Binding, item: Received, error: BaseException) -> bool:
         """Answer a delivery whose handler raised; return whether that speaks against the channel as a whole."""
@@ -95,8 +154,14 @@ class Acknowledger:
             place = error.__traceback__  # where it was when its time was up
             error = HandlerTimeoutError(f"{binding.name} ran longer than {binding.timeout:g} s and was interrupted")
             error.__traceback__ = place
+        if isinstance(error, Unavailable):
+            seconds = min(_AWAY, binding.retry.ceiling) * (0.5 + 0.5 * self._host.randomness.random())
+            self.log.write(logging.WARNING, "postponed", envelope, attempt, f"{binding.name} lacks what it needs", error)
+            self.defer(delivery, envelope, self._engine.clock.time() + seconds, attempt - 1)
+            self.settled(Outcome.POSTPONED, envelope, delivery, error)
+            return True
         if isinstance(error, Reject):
-            self.park(delivery, envelope, f"rejected: {error.reason}", None, attempt)
+            self.park(delivery, envelope, f"rejected: {text_of(error.reason)}", None, attempt)
             return False
         if isinstance(error, RetryLater) and attempt < binding.retry.attempts:
             self._postpone(delivery, envelope, error.after, attempt)
@@ -123,61 +188,80 @@ class Acknowledger:
         return True
 
     def _postpone(self, delivery: Delivery, envelope: Envelope, seconds: float, attempt: int) -> None:
+        known = self._failed_here
+        known[envelope.id] = known.pop(envelope.id, 0) + 1
+        if len(known) > _REMEMBERED:
+            known.popitem(last=False)
         if seconds <= self._engine.max_delay:
             delivery.requeue(seconds)
         else:
             self.defer(delivery, envelope, self._engine.clock.time() + seconds, attempt)
 
     def defer(self, delivery: Delivery, envelope: Envelope, deliver_at: float, prior_attempts: int) -> None:
-        """Put a copy in the place of the delivery: for this channel alone, due at `deliver_at`.
+        """Put a copy in the place of the delivery: for this channel alone, due at `deliver_at`."""
+        self._deferral.defer(delivery, deliver_at, prior_attempts, timeout=self._host.publish_timeout)
 
-        A requeue could not say how many of its attempts were spent on waiting, nor wait longer than the engine can.
-        """
-        wait = min(max(deliver_at - self._engine.clock.time(), 0.0), self._engine.max_delay)
-        copy = decode(delivery.body)
-        copy.replay_for = self._channel
-        copy.deliver_at = deliver_at
-        copy.prior_attempts = prior_attempts
-        codec = CODECS["json" if delivery.body[:1] == b"{" else "msgpack"]()
+    def give_back(self, deliveries: Sequence[Delivery], *, timeout: float) -> None:
+        """Give back what no handler began; may take `timeout` seconds."""
+        self._deferral.give_back(deliveries, timeout=timeout)
+
+    def broken(self, delivery: Delivery, envelope: Envelope | None, error: BaseException) -> None:
+        """Answer a delivery that met a fault outside its handler. Never raises."""
+        log.error(
+            "a delivery on %s/%s could not be dispatched: %s: %s",
+            self._topic,
+            self._channel,
+            type(error).__name__,
+            text_of(error),
+            exc_info=error if isinstance(error, Exception) else None,
+        )
         try:
-            self._engine.publish(self._topic, codec.encode(copy), delay=wait, timeout=self._host.publish_timeout)
-        except Exception as error:
-            log.warning(
-                "%s could not be deferred by a copy (%s); requeued for %.3g s", one_line(repr(envelope)), error, wait
-            )
-            delivery.requeue(wait)
-        else:
-            delivery.finish()
+            if delivery.attempts >= _MOST_FAULTS:
+                self.park(delivery, envelope, f"could not be dispatched: {type(error).__name__}", error, delivery.attempts)
+            else:
+                delivery.requeue(AFTER_A_FAULT)
+        except BaseException:  # then it comes again by itself after the message timeout
+            log.exception("a delivery on %s/%s could not even be put back", self._topic, self._channel)
+
+    # -- parking ------------------------------------------------------------------------------------------------------
 
     def park(
         self, delivery: Delivery, envelope: Envelope | None, reason: str, error: BaseException | None, attempts: int
     ) -> None:
-        """Make a dead letter of the delivery, then finish it; where that fails, put it back."""
-        try:
-            park(
-                self._engine,
-                delivery,
-                topic=self._topic,
-                channel=self._channel,
-                service=self._source.service.name,
-                reason=reason,
-                error=error,
-                attempts=attempts,
-                envelope=envelope,
-                timeout=self._host.publish_timeout,
-                randomness=self._host.randomness,
+        """Make a dead letter of the delivery, then finish it, beside the workers; where that fails, put it back."""
+        self.under_way += 1
+        self._parker.park(Parking(delivery, envelope, reason, error, attempts))
+
+    def parking(self) -> list[Delivery]:
+        """Return what waits for its dead letter."""
+        return self._parker.held()
+
+    def give_up(self) -> None:
+        """Put back what waits for its dead letter still."""
+        self._parker.give_up()
+
+    def _parked(self, parking: Parking, failure: BaseException | None, pause: float) -> None:
+        self.under_way -= 1
+        delivery, envelope, attempts = parking.delivery, parking.envelope, parking.attempts
+        if failure is not None:
+            delivery.requeue(pause)
+            self.log.write(
+                logging.ERROR, "returned", envelope, attempts, f"could not be parked, put back for {pause:g} s", failure
             )
-        except Exception as failure:
-            self.log.write(logging.ERROR, "returned", envelope, attempts, "could not be parked, put back", failure)
-            delivery.requeue(AFTER_FAILED_PARKING)
             self.settled(Outcome.RETURNED, envelope, delivery, failure)
             return
         inbox = None if envelope is None else self._inboxes.get(envelope.type)
-        if inbox is not None and envelope is not None:
-            inbox.parked(self._source.make_context(envelope, delivery, attempts))
-        delivery.finish()
-        self.log.write(logging.ERROR, "parked", envelope, attempts, reason, error)
-        self.settled(Outcome.PARKED, envelope, delivery, error)
+        try:
+            if inbox is not None and envelope is not None:
+                inbox.parked(self._source.make_context(envelope, delivery, attempts))
+        finally:
+            delivery.finish()
+            if parking.is_dropped:
+                self.log.write(logging.WARNING, "dropped", envelope, attempts, parking.reason, parking.error)
+            else:
+                self.log.write(logging.ERROR, "parked", envelope, attempts, parking.reason, parking.error)
+            outcome = Outcome.DROPPED if parking.is_dropped else Outcome.PARKED
+            self.settled(outcome, envelope, delivery, parking.error)
 
     def settled(
         self, outcome: Outcome, envelope: Envelope | None, delivery: Delivery, error: BaseException | None = None
@@ -191,5 +275,5 @@ class Acknowledger:
         for observer in self.observers:
             try:
                 observer.settled(outcome, context, error)
-            except Exception:  # an observer's fault is not the delivery's
+            except BaseException:  # an observer's fault is not the delivery's
                 log.exception("middleware %r failed in settled()", observer)

@@ -6,10 +6,16 @@ pauses, lets one delivery through as a test, and goes on or pauses longer, as go
 Libraries", Backoff); that one starts at the first failure, which would let one bad event slow a healthy channel. The states
 have their usual names (M. Nygard, "Release It!", Circuit Breaker).
 
+Who fails counts, not how often. A retry that fails says nothing new about the channel, so events count by their first
+failure alone. And one publisher's trouble stays his: where events of one source and type keep failing and those of another
+succeed meanwhile, the fault is in the first ones, and they count no more until they succeed, or until so many of them failed
+with no success of others between that the proof is stale.
+
     state      event                               next state   what flow control does
     CLOSED     failure, fewer than `after` in row  CLOSED
     CLOSED     failure number `after` in a row     OPEN         hold all, start a timer of `pause()` seconds
-    CLOSED     success                             CLOSED       count from 0 again
+    CLOSED     failure of a retry                  CLOSED       nothing: its event is counted
+    CLOSED     success                             CLOSED       count from 0 again, and blame those that failed
     OPEN       timer                               HALF_OPEN    let one delivery through
     OPEN       any result of a delivery            OPEN         nothing: it started before the pause
     HALF_OPEN  success                             CLOSED       let all through
@@ -32,39 +38,86 @@ class State(Enum):
     HALF_OPEN = "half open"
 
 
-class CircuitBreaker:
-    """The state of one channel; the caller owns timer and deliveries."""
+Group = tuple[str, str]
+"""Source and type of events."""
+_STALE = 10
+"""So many times `after` failures of a blamed group, with no success of others between, end the blame."""
+_MOST_GROUPS = 256
 
-    __slots__ = ("failures", "level", "policy", "state")
+
+class CircuitBreaker:
+    """The state of one channel; the caller owns timer and deliveries.
+
+    Attributes:
+        is_alert: whether a success means anything: only then need it be told.
+    """
+
+    __slots__ = ("_blamed", "_streaks", "is_alert", "level", "policy", "state")
 
     def __init__(self, policy: Backoff) -> None:
         self.policy = policy
         self.state = State.CLOSED
-        self.failures = 0
+        self.is_alert = False
         self.level = 0
+        self._streaks: dict[Group, int] = {}
+        """First failures of events since the last success, by group."""
+        self._blamed: dict[Group, int] = {}
+        """Failures that a group may still have before its blame is stale."""
+
+    @property
+    def failures(self) -> int:
+        """First failures of events in a row, of those that count."""
+        return sum(self._streaks.values())
 
     def pause(self) -> float:
         """Return the length of the present pause in seconds."""
         return min(self.policy.first * 2.0 ** min(self.level - 1, 64), self.policy.ceiling)
 
-    def failed(self) -> bool:
-        """Count a failure; return whether a pause begins now."""
-        if self.state is State.OPEN:
+    def failed(self, group: Group, *, is_first: bool) -> bool:
+        """Count a failure; return whether a pause begins now.
+
+        Args:
+            is_first: whether it is the first of its event.
+        """
+        if self.state is State.OPEN or not self.policy.after:
             return False
+        self.is_alert = True
         if self.state is State.CLOSED:
-            self.failures += 1
-            if not self.policy.after or self.failures < self.policy.after:
+            if not is_first or self._is_blamed(group):
+                return False
+            if group not in self._streaks and len(self._streaks) >= _MOST_GROUPS:
+                group = ("", "")
+            self._streaks[group] = self._streaks.get(group, 0) + 1
+            if self.failures < self.policy.after:
                 return False
         self.level += 1
         self.state = State.OPEN
         return True
 
-    def succeeded(self) -> bool:
+    def _is_blamed(self, group: Group) -> bool:
+        left = self._blamed.get(group)
+        if left is None:
+            return False
+        if left > 0:
+            self._blamed[group] = left - 1
+            return True
+        del self._blamed[group]
+        return False
+
+    def succeeded(self, group: Group) -> bool:
         """Count a success; return whether a test passed, so that all may flow again."""
         if self.state is State.OPEN:
             return False
-        self.failures = 0
+        stale_after = _STALE * self.policy.after
+        self._blamed.pop(group, None)
+        for other in self._blamed:
+            self._blamed[other] = stale_after
+        for other, count in self._streaks.items():
+            if other != group and 2 * count >= self.policy.after and len(self._blamed) < _MOST_GROUPS:
+                self._blamed[other] = stale_after
+        self._streaks.clear()
         self.level = 0
+        self.is_alert = bool(self._blamed)
         passed = self.state is State.HALF_OPEN
         self.state = State.CLOSED
         return passed

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import ValidationError
-
 from eventbus.delivery.acknowledgement import Acknowledger
 from eventbus.delivery.received import Received, Source
 from eventbus.delivery.routes import Route, first_fault
@@ -46,12 +44,14 @@ class Decoder:
             reason = f"loop: {envelope.depth} events caused one another; limit {self._max_depth}"
             self._acknowledger.park(delivery, envelope, reason, None, attempt)
             return None
+        if attempt >= route.attempts and not self._acknowledger.may_begin(route.binding, delivery, envelope, attempt):
+            return None
         data = envelope.data
         try:
             event = route.validate(data, extra="ignore")
-        except ValidationError as error:
+        except BaseException as error:  # a class's own validators may raise anything
             self._acknowledger.park(delivery, envelope, f"invalid: {first_fault(error)}", None, attempt)
             return None
-        if len(data) > route.known_fields:
+        if data.__class__ is dict and len(data) > route.known_fields:
             self.unknown_fields += 1
         return route, Received(self._source, delivery, envelope, event, attempt)

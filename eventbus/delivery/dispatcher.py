@@ -16,17 +16,20 @@ Nothing that goes wrong here, in a handler or below, leaves a delivery unanswere
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import Context as ContextVars
 
+import gevent
+
 from eventbus.context import Context
-from eventbus.delivery.acknowledgement import AFTER_FAILED_PARKING, Acknowledger
+from eventbus.delivery.acknowledgement import Acknowledger
+from eventbus.delivery.circuit_breaker import State
 from eventbus.delivery.decoding import Decoder
 from eventbus.delivery.execution import Executor
 from eventbus.delivery.flow_control import FlowControl
 from eventbus.delivery.host import Host
+from eventbus.delivery.interrupts import WorkerKilled
 from eventbus.delivery.received import Received
 from eventbus.delivery.routes import Route
 from eventbus.delivery.workers import Workers
@@ -34,8 +37,6 @@ from eventbus.engines.base import Delivery, Subscription
 from eventbus.middleware import Outcome
 from eventbus.service import Service
 from eventbus.wire.envelope import Envelope
-
-log = logging.getLogger("eventbus.delivery")
 
 
 class Dispatcher:
@@ -48,6 +49,7 @@ class Dispatcher:
         self.channel = service.channel
         self.subscription: Subscription | None = None
         self.is_stopping = False
+        self._has_left = False
         self._held_back: list[Delivery] = []
         bindings = [binding for binding in service.bindings if binding.topic == topic]
         concurrency = sum(binding.concurrency for binding in bindings)
@@ -72,6 +74,7 @@ class Dispatcher:
             binding.type_name: Route(binding, service.name, host.middleware, clock, release) for binding in bindings
         }
         self.decoder = Decoder(self, self._acknowledger, self._routes)
+        self._breaker = self.flow.breaker
         self._open, self._begin = self.decoder.open, self.execution.begin
 
     # -- set-up ---------------------------------------------------------------------------------------------------
@@ -105,12 +108,20 @@ class Dispatcher:
     def receive(self, deliveries: Sequence[Delivery]) -> None:
         """Take new deliveries from the engine."""
         if self.is_stopping:
-            for delivery in deliveries:
-                delivery.requeue()
+            if self._has_left:
+                for delivery in deliveries:
+                    if not delivery.give_back():
+                        delivery.requeue()
+            else:  # given back at once it would come here again at once
+                self._held_back.extend(deliveries)
             return
         quota = self.host.quota
         if quota is not None:
-            deliveries = quota.admit(deliveries)
+            admitted = quota.admit(deliveries)
+            if len(admitted) < len(deliveries):
+                surplus = deliveries[len(admitted) :]
+                gevent.spawn(self._acknowledger.give_back, surplus, timeout=self.host.publish_timeout)
+            deliveries = admitted
             if quota.is_spent and self.subscription is not None:
                 self.subscription.set_max_in_flight(0)
         self.workers.queue.extend(deliveries)
@@ -121,10 +132,13 @@ class Dispatcher:
             opened = self._open(delivery)
             if opened is not None:
                 self._begin(*opened)
-            self.flow.probe_again()
+        except WorkerKilled:
+            raise
         except BaseException as error:  # nothing may end a worker or leave a delivery unanswered
-            log.exception("delivery on %s/%s could not be dispatched: %s", self.topic, self.channel, error)
-            delivery.requeue(AFTER_FAILED_PARKING)
+            self._acknowledger.broken(delivery, None, error)
+        finally:
+            if self._breaker.state is State.HALF_OPEN:
+                self.flow.probe_again()
 
     def _later(self, chore: Callable[[], None]) -> None:
         self.workers.chores.append(chore)
@@ -149,12 +163,12 @@ class Dispatcher:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a handler runs, or what it left is being answered."""
-        return bool(self.execution.running.by_greenlet or self._acknowledger.under_way)
+        """Whether a handler runs or is about to, or what it left is being answered."""
+        return bool(self.execution.running.by_greenlet or self._acknowledger.under_way or self.workers.chores)
 
     def is_idle(self) -> bool:
         """Whether nothing can go on here before time passes or something arrives."""
-        if self.is_busy or self.workers.chores or self.workers.is_waking:
+        if self.is_busy or self.workers.is_waking:
             return False
         return not self.workers.queue or not self.flow.is_flowing
 
@@ -168,7 +182,8 @@ class Dispatcher:
         if subscription is None:
             return
         oldest = now - subscription.message_timeout / 2
-        for delivery in [*self.workers.queue, *self.execution.held(self._routes)]:
+        held = [*self.workers.queue, *self.execution.held(self._routes), *self._acknowledger.parking()]
+        for delivery in held:
             if not delivery.held_since:
                 delivery.held_since = now  # by the first tick after it came: most are answered before one looks at them
             elif delivery.held_since < oldest:
@@ -195,10 +210,16 @@ class Dispatcher:
             if self.subscription is not None:
                 self.subscription.stop(timeout=timeout)
         finally:
+            self._has_left = True
             returned, self._held_back = self._held_back, []
-            for delivery in returned:  # given back after the engine was told: before it they would come here again
-                delivery.requeue()
+            # after the engine was told: before it they would come here again
+            self._acknowledger.give_back(returned, timeout=timeout)
         return len(returned)
+
+    def give_up(self) -> None:
+        """Put back what is still in hand when the time of a stop is up."""
+        self.execution.running.give_up()
+        self._acknowledger.give_up()
 
     def close(self) -> None:
         """End workers and subscription."""

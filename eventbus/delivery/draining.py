@@ -55,7 +55,7 @@ def drain(
     interrupted = sum(each.execution.running.interrupt_all() for each in dispatchers)
     _wait(dispatchers, time.monotonic() + _TO_UNWIND)
     for each in dispatchers:
-        each.execution.running.give_up()
+        each.give_up()
     finished = sum(each.handled for each in dispatchers) - handled
     # the last first: an API that was attached after its outbox may add to it until its last request has ended
     for attachment in reversed(attachments):

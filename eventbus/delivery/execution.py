@@ -1,4 +1,9 @@
-"""Execution: runs handlers in worker greenlets, within their concurrency, and answers what they were given."""
+"""Execution: runs handlers in worker greenlets, within their concurrency, and answers what they were given.
+
+Whatever a handler, an observer or an answer raises, the deliveries of the run have their answer afterwards, the run
+counts as ended, and what waits for it is woken: each step here is guarded by itself, so that none depends on the one
+before.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context as ContextVars
 from time import monotonic
 
-from gevent import getcurrent
+from gevent import GreenletExit, getcurrent
 
 from eventbus.delivery.acknowledgement import Acknowledger
 from eventbus.delivery.flow_control import FlowControl
+from eventbus.delivery.interrupts import WorkerKilled
 from eventbus.delivery.received import Received
 from eventbus.delivery.routes import Route
 from eventbus.delivery.running import RunningInvocations
 from eventbus.engines.base import Delivery
+from eventbus.errors import Unavailable
 from eventbus.middleware import Outcome, RunObserver
+
+log = logging.getLogger("eventbus.delivery")
 
 
 class Executor:
@@ -71,8 +80,10 @@ class Executor:
         """Run the handler in a worker, soon."""
 
         def run() -> None:
-            self._run(route, items)
-            self._flow.probe_again()
+            try:
+                self._run(route, items)
+            finally:
+                self._flow.probe_again()
 
         self._later(run)
 
@@ -81,8 +92,7 @@ class Executor:
         running = self.running.by_greenlet
         running[me] = (items, route, 0.0)
         route.running += 1
-        observers = self._observers
-        began = monotonic() if observers else 0.0
+        began = monotonic() if self._observers else 0.0
         try:
             try:
                 self._variables.copy().run(route.call, items)
@@ -90,28 +100,65 @@ class Executor:
                 route.running -= 1
                 del running[me]
         except BaseException as error:  # GreenletExit and SystemExit must lose nothing either
-            for item in items:
-                if self._acknowledger.failed(route.binding, item, error):
-                    self._flow.failed()
+            self._failed(route, items, error)
+            if isinstance(error, GreenletExit):
+                raise WorkerKilled from None
         else:
-            for item in items:
-                item.delivery.finish()
+            try:
+                for item in items:
+                    item.delivery.finish()
+            except BaseException as error:
+                for item in items:
+                    self._acknowledger.broken(item.delivery, item.envelope, error)
             self.handled += len(items)
-            if observers:
-                ended = monotonic()
-                for observe in observers:
-                    for item in items:
-                        observe(item.envelope, began, ended)
-            if self._flow.breaker.failures:
-                self._flow.succeeded()
-            if self.is_verbose:
+            if self._flow.breaker.is_alert:
+                self._flow.succeeded(items[0].envelope)
+            if self._observers or self.is_verbose or self._acknowledger.observers:
+                self._tell(items, began)
+        finally:
+            if route.waiting:
+                self.run_later(route, (route.waiting.popleft(),))
+
+    def _tell(self, items: Sequence[Received], began: float) -> None:
+        ended = monotonic()
+        for observe in self._observers:
+            try:
                 for item in items:
-                    self._acknowledger.log.write(logging.DEBUG, "handled", item.envelope, item.attempt)
-            if self._acknowledger.observers:
-                for item in items:
-                    self._acknowledger.settled(Outcome.HANDLED, item.envelope, item.delivery)
-        if route.waiting:
-            self.run_later(route, (route.waiting.popleft(),))
+                    observe(item.envelope, began, ended)
+            except BaseException:  # an observer's fault is not the delivery's
+                log.exception("%r failed as it observed a run", observe)
+        if self.is_verbose:
+            for item in items:
+                self._acknowledger.log.write(logging.DEBUG, "handled", item.envelope, item.attempt)
+        if self._acknowledger.observers:
+            for item in items:
+                self._acknowledger.settled(Outcome.HANDLED, item.envelope, item.delivery)
+
+    def _failed(self, route: Route, items: Sequence[Received], error: BaseException) -> None:
+        """Answer what a failed run was given. A failed batch is one failure of the channel at most."""
+        binding = route.binding
+        if len(items) > 1:
+            alone = [item for item in items if self._acknowledger.would_park(binding, item, error)]
+            if alone:
+                # whose fault it is shows when each comes alone, at once and for no attempt: only then may one be parked
+                self._acknowledger.log.write(
+                    logging.WARNING,
+                    "split",
+                    None,
+                    items[0].attempt,
+                    f"{binding.name} failed on a batch of {len(items)}; its events come again one by one",
+                    error,
+                )
+                route.waiting.extend(alone)
+                items = [item for item in items if not self._acknowledger.would_park(binding, item, error)]
+        speaks = False
+        for item in items:
+            try:
+                speaks = self._acknowledger.failed(binding, item, error) or speaks
+            except BaseException as fault:  # the answer itself failed
+                self._acknowledger.broken(item.delivery, item.envelope, fault)
+        if speaks:
+            self._flow.failed(items[0].envelope, is_first=items[0].attempt == 1 or isinstance(error, Unavailable))
 
     def held(self, routes: Mapping[str, Route]) -> list[Delivery]:
         """Return what runs or waits for a run or for its batch."""

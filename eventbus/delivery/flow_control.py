@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from eventbus.backoff import Backoff
 from eventbus.delivery.circuit_breaker import CircuitBreaker, State
 from eventbus.delivery.workers import Workers
 from eventbus.engines.base import Subscription
 from eventbus.runtime.clock import Clock
+from eventbus.wire.envelope import Envelope
 
 log = logging.getLogger("eventbus.delivery")
+
+_FOR_A_NEW_ONE = 0.25
+"""Longest time in seconds that a test waits for a delivery that was never tried: one that failed before says less."""
 
 
 class FlowControl:
@@ -28,7 +31,7 @@ class FlowControl:
         self._name = name
         self._max_in_flight = max_in_flight
         self._workers: Workers | None = None
-        self._set_max_in_flight: Callable[[int], None] | None = None
+        self._subscription: Subscription | None = None
 
     def control(self, workers: Workers) -> None:
         """Take over the workers."""
@@ -36,29 +39,33 @@ class FlowControl:
 
     def open(self, subscription: Subscription) -> None:
         """Let the deliveries of a subscription flow."""
-        self._set_max_in_flight = subscription.set_max_in_flight
+        self._subscription = subscription
 
     def close(self) -> None:
         """Leave the subscription alone from now on: it is being stopped."""
-        self._set_max_in_flight = None
+        self._subscription = None
 
     @property
     def is_flowing(self) -> bool:
         """Whether nothing is held back."""
         return self.breaker.state is State.CLOSED
 
-    def failed(self) -> None:
-        """Count a failure that speaks against the channel as a whole."""
-        if not self.breaker.failed():
+    def failed(self, envelope: Envelope, *, is_first: bool) -> None:
+        """Count a failure that speaks against the channel as a whole.
+
+        Args:
+            is_first: whether it is the first of its event.
+        """
+        if not self.breaker.failed((envelope.source, envelope.type), is_first=is_first):
             return
         seconds = self.breaker.pause()
         log.warning("%s backs off for %.3g s: its handlers keep failing", self._name, seconds)
         self._limit(0)
         self._clock.call_later(seconds, self._probe)
 
-    def succeeded(self) -> None:
+    def succeeded(self, envelope: Envelope) -> None:
         """Count a success."""
-        if self.breaker.succeeded():
+        if self.breaker.succeeded((envelope.source, envelope.type)):
             log.info("%s goes on: a test delivery passed", self._name)
             self._limit(self._max_in_flight)
             if self._workers is not None:
@@ -66,20 +73,27 @@ class FlowControl:
 
     def _probe(self) -> None:
         self.breaker.probe()
-        # what is held already is tried first; with nothing held, one delivery is asked for
-        self._limit(1)
-        self.probe_next()
+        # one that was never tried says most: the newest that is held, or else one that is asked for
+        self._ask_for_one()
+        if self._workers is not None:
+            self._workers.probe(with_retries=False)
+            self._clock.call_later(min(_FOR_A_NEW_ONE, self.breaker.pause()), self._probe_with_retries)
+
+    def _probe_with_retries(self) -> None:
+        if self.breaker.state is State.HALF_OPEN and self._workers is not None and self._workers.is_probing:
+            self._workers.probe()
 
     def probe_again(self) -> None:
         """Try the next one, where the test that ended neither passed nor failed."""
         if self.breaker.state is State.HALF_OPEN:
-            self.probe_next()
+            self._ask_for_one()
+            if self._workers is not None:
+                self._workers.probe()
 
-    def probe_next(self) -> None:
-        """Try one of the deliveries that are held."""
-        if self._workers is not None:
-            self._workers.probe()
+    def _ask_for_one(self) -> None:
+        if self._subscription is not None:
+            self._limit(min(self._subscription.in_flight + 1, self._max_in_flight))
 
     def _limit(self, count: int) -> None:
-        if self._set_max_in_flight is not None:
-            self._set_max_in_flight(count)
+        if self._subscription is not None:
+            self._subscription.set_max_in_flight(count)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from eventbus.context import Publishes
+from eventbus.dead_letters.bounds import MaxDead
 from eventbus.delivery.quota import DeliveryQuota
 from eventbus.engines.base import Engine
 from eventbus.event import Event
@@ -21,6 +22,7 @@ class Host(Publishes, Protocol):
         max_in_flight: most deliveries held for each topic of a service, unless the service says otherwise.
         max_depth: most events that may have caused one another.
         publish_timeout: longest wait in seconds for a confirmation.
+        max_dead: most dead letters of a channel.
         tracebacks: whether the log line of a failure carries its stack at every level.
         quota: how many deliveries may still be taken; None for any number.
     """
@@ -31,6 +33,7 @@ class Host(Publishes, Protocol):
     max_in_flight: int
     max_depth: int
     publish_timeout: float
+    max_dead: MaxDead
     tracebacks: bool
     quota: DeliveryQuota | None
     randomness: Randomness

@@ -1,6 +1,8 @@
-"""Interrupts: what is thrown into a handler that must end."""
+"""Interrupts: what is thrown into a handler that must end, and what ends a worker."""
 
 from __future__ import annotations
+
+from gevent import GreenletExit
 
 
 class Interrupt(BaseException):
@@ -9,3 +11,7 @@ class Interrupt(BaseException):
 
 class StopInterrupt(Interrupt):
     """Thrown into a handler that outlived the grace of a stop."""
+
+
+class WorkerKilled(GreenletExit):
+    """Raised once the delivery of a killed handler has its answer, so that whoever killed its greenlet sees it end."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from eventbus.runtime.redaction import one_line, without_data
+from eventbus.runtime.redaction import one_line, text_of, without_data
 from eventbus.runtime.tracebacks import innermost_frame, stack_of
 from eventbus.wire.envelope import Envelope
 
@@ -64,7 +64,8 @@ class OutcomeLog:
             return
         what, told = "bytes", more
         if error is not None:
-            told = f"{more}: {type(error).__name__}: {error}" if more else f"{type(error).__name__}: {error}"
+            raised = f"{type(error).__name__}: {text_of(error)}"
+            told = f"{more}: {raised}" if more else raised
         if envelope is not None:
             what = one_line(f"{envelope.type} {envelope.id}", most=200)
             if level > logging.DEBUG:

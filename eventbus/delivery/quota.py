@@ -10,7 +10,7 @@ from eventbus.engines.base import Delivery
 
 
 class DeliveryQuota:
-    """Admits `most` deliveries and gives the rest back."""
+    """Admits `most` deliveries."""
 
     def __init__(self, most: int) -> None:
         self._left = most
@@ -22,10 +22,8 @@ class DeliveryQuota:
         return self._left == 0
 
     def admit(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
-        """Return those that may be taken; the others go back to the engine."""
+        """Return the first ones, those that may be taken; the others are to be given back."""
         admitted = deliveries[: self._left]
-        for delivery in deliveries[self._left :]:
-            delivery.requeue()
         self._left -= len(admitted)
         if self._left == 0:
             self._spent.set()

@@ -22,7 +22,7 @@ class Route:
         release: runs a full batch of this route in a worker.
     """
 
-    __slots__ = ("batcher", "binding", "call", "known_fields", "running", "validate", "waiting")
+    __slots__ = ("attempts", "batcher", "binding", "call", "known_fields", "running", "validate", "waiting")
 
     def __init__(
         self,
@@ -33,6 +33,7 @@ class Route:
         release: Callable[[Route, Sequence[Received]], None],
     ) -> None:
         self.binding = binding
+        self.attempts = binding.retry.attempts
         self.validate = binding.event_type.__pydantic_validator__.validate_python
         self.known_fields = len(binding.event_type.model_fields)
         layers = [each for each in middleware if each.wants("handle")]
@@ -47,9 +48,14 @@ class Route:
             self.batcher = Batcher(binding.batch, clock, lambda items: release(self, items))
 
 
-def first_fault(error: ValidationError) -> str:
-    """Return the first thing wrong with the data, by field and without the value."""
-    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(part) for part in fault["loc"]) or "data"
-    more = error.error_count() - 1
-    return f"field {place}: {fault['msg']}" + (f" (and {more} more)" if more else "")
+def first_fault(error: BaseException) -> str:
+    """Return the first thing wrong with the data, by field and without the value. Never raises."""
+    if not isinstance(error, ValidationError):
+        return f"a validator of the class raised {type(error).__name__}"
+    try:
+        fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in fault["loc"]) or "data"
+        more = error.error_count() - 1
+        return f"field {place}: {fault['msg']}" + (f" (and {more} more)" if more else "")
+    except Exception as odd:
+        return f"its faults cannot be told: {type(odd).__name__}"

@@ -4,12 +4,19 @@ Theory of operation. All workers of a dispatcher share one queue. The one that r
 without a switch between them. Before it works on one while more wait, it has one idle worker scheduled, unless one is
 scheduled already. So a handler that never blocks costs no switch at all, and one that blocks lets the next worker go on
 at once. Workers are made when they are needed first, up to the concurrency, and stay.
+
+A worker survives whatever is thrown at it. What it works on catches its own exceptions; what reaches it between two of
+them (a `gevent.Timeout` that a handler left running, a kill that came too late) was meant for something that is over. It
+is told in a line and costs nothing: an idle worker leaves the list of the idle ones and looks for work, and one that was
+killed ends, so that whoever kills it does not wait for ever, and is replaced when it is missed. Which idle worker goes on
+is decided in the hub at the moment it does, so that none is switched to twice.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gevent
@@ -17,6 +24,8 @@ from gevent import getcurrent
 from gevent.hub import get_hub
 
 from eventbus.delivery.circuit_breaker import CircuitBreaker, State
+
+log = logging.getLogger("eventbus.delivery")
 
 _BEFORE_YIELD = 256
 """Deliveries that a worker takes before it lets the hub run: an engine in this process can refill the queue for ever,
@@ -39,8 +48,9 @@ class Workers:
         "_hub",
         "_idle",
         "_is_closed",
+        "_is_probing",
         "_is_waking",
-        "_tested",
+        "_with_retries",
         "_work",
         "chores",
         "queue",
@@ -58,71 +68,136 @@ class Workers:
         self._count = 0
         self._is_closed = False
         self._is_waking = False
-        self._tested = False
+        self._is_probing = False
+        self._with_retries = True
 
     def wake(self) -> None:
         """Schedule one worker, if none is scheduled and one can be had."""
-        if self._is_waking:
-            return
-        if self._idle:
+        if not self._is_waking and (self._idle or self._count < self._concurrency):
             self._is_waking = True
-            self._hub.loop.run_callback(self._idle.pop().switch)
-        elif self._count < self._concurrency:
-            self._is_waking = True
+            self._hub.loop.run_callback(self._go_on)
+
+    def _go_on(self) -> None:
+        """Let an idle worker work, or make one. Runs in the hub."""
+        while self._idle:
+            worker = self._idle.pop()
+            if not worker.dead:
+                worker.switch()
+                return
+        if self._count < self._concurrency:
             self._count += 1
             gevent.spawn(self._run)
+        else:
+            self._is_waking = False  # all of them work, and each looks for more when it has done
 
     @property
     def is_waking(self) -> bool:
         """Whether a worker is scheduled and has not begun."""
         return self._is_waking
 
-    def probe(self) -> None:
-        """Let one item through although the channel backs off."""
-        self._tested = False
+    @property
+    def is_probing(self) -> bool:
+        """Whether one item is let through that has not come yet."""
+        return self._is_probing
+
+    def probe(self, *, with_retries: bool = True) -> None:
+        """Let one item through although the channel backs off.
+
+        Args:
+            with_retries: also one that was tried before, where none is left that never was.
+        """
+        self._is_probing = True
+        self._with_retries = with_retries
         self.wake()
 
-    def _admit(self) -> bool:
-        """Whether the backoff lets another item through now."""
+    def _take(self) -> Any | None:
+        """Return what is next, or None where nothing is let through now."""
         state = self._breaker.state
+        queue = self.queue
         if state is State.CLOSED:
-            return True
-        if state is State.HALF_OPEN and not self._tested:
-            self._tested = True
-            return True
-        return False
+            return queue.popleft()
+        if state is State.HALF_OPEN and self._is_probing:
+            position = untried(queue)
+            if position is None and self._with_retries:
+                position = 0
+            if position is not None:
+                self._is_probing = False
+                item = queue[position]
+                del queue[position]
+                return item
+        return None
 
     def _run(self) -> None:
-        queue, chores, work, breaker = self.queue, self.chores, self._work, self._breaker
+        try:
+            while True:
+                try:
+                    self._empty_queue()
+                    if self._is_closed:
+                        return
+                    self._wait()
+                except gevent.GreenletExit:
+                    log.warning("a worker was killed; another takes its place when there is work")
+                    return
+                except BaseException as error:
+                    log.warning("a stray %s reached a worker between two deliveries: ignored", type(error).__name__)
+        finally:
+            self._count -= 1
+            if (self.queue or self.chores) and not self._is_closed:
+                self.wake()
+
+    def _wait(self) -> None:
         me = getcurrent()
+        self._idle.append(me)
+        try:
+            self._hub.switch()
+        except BaseException:
+            if me in self._idle:
+                self._idle.remove(me)
+            raise
+
+    def _empty_queue(self) -> None:
+        queue, chores, work, breaker = self.queue, self.chores, self._work, self._breaker
         budget = _BEFORE_YIELD
         closed = State.CLOSED
+        self._is_waking = False
         while True:
-            self._is_waking = False
-            while True:
-                if chores:
-                    chore = chores.popleft()
-                    if (chores or queue) and not self._is_waking:
-                        self.wake()
-                    chore()
-                elif queue and (breaker.state is closed or self._admit()):
+            if chores:
+                chore = chores.popleft()
+                if (chores or queue) and not self._is_waking:
+                    self.wake()
+                chore()
+            elif queue:
+                if breaker.state is closed:
                     item = queue.popleft()
-                    if queue and not self._is_waking:
-                        self.wake()
-                    work(item)
                 else:
-                    break
-                budget -= 1
-                if not budget:
-                    budget = _BEFORE_YIELD
-                    gevent.sleep(0)
-            if self._is_closed:
+                    item = self._take()
+                    if item is None:
+                        return
+                if queue and not self._is_waking:
+                    self.wake()
+                work(item)
+            else:
                 return
-            self._idle.append(me)
-            self._hub.switch()
+            budget -= 1
+            if not budget:
+                budget = _BEFORE_YIELD
+                gevent.sleep(0)
 
     def close(self) -> None:
         """Let the workers end once they have nothing to do."""
         self._is_closed = True
-        while self._idle:
-            self._hub.loop.run_callback(self._idle.pop().switch)
+        for worker in self._idle:
+            self._hub.loop.run_callback(self._end, worker)
+
+    def _end(self, worker: Any) -> None:
+        if worker in self._idle:
+            self._idle.remove(worker)
+            worker.switch()
+
+
+def untried(queue: Sequence[Any]) -> int | None:
+    """Return the position of the newest delivery that was never tried: behind many that fail may wait one that does not."""
+    for position in range(len(queue) - 1, -1, -1):
+        if queue[position].attempts <= 1:
+            return position
+    return None

@@ -69,7 +69,13 @@ def _orphans(stats: Stats, services: Sequence[Service]) -> Iterator[Finding]:
         elif topic in topics:
             yield note("orphan channels", f"channel {name} of {topic} belongs to none of these services, and nobody listens")
     for name, topic_stats in sorted(stats.items()):
-        if topic_stats.depth and not topic_stats.channels:
+        if topic_stats.depth and not topic_stats.channels and name.endswith(RECEIPTS):
+            yield note(
+                "orphan channels",
+                f"topic {name} keeps {topic_stats.depth:,} receipts of subscribers for the outbox that publishes "
+                f"{name.removesuffix(RECEIPTS)}; it takes them when it starts with Receipts, and nothing need be done",
+            )
+        elif topic_stats.depth and not topic_stats.channels:
             yield warning(
                 "orphan channels",
                 f"topic {name} has {topic_stats.depth:,} messages and no channel: they wait for the first one",

@@ -44,6 +44,13 @@ class Delivery(Protocol):
         """
         ...
 
+    def give_back(self) -> bool:
+        """Undo the delivery: nobody began to work on it, so it comes again with the same `attempts`.
+
+        Return False, unanswered still, where the engine counts each delivery and cannot take one back.
+        """
+        ...
+
     def touch(self) -> None:
         """Start the message timeout anew."""
         ...
@@ -128,6 +135,7 @@ class Engine(Protocol):
         max_delay: longest delay in seconds that the engine itself can hold.
         scheme: for messages and descriptions.
         preferred: settings of the bus that the engine's URL overrides, by name.
+        counts_runs: whether a delivery's `attempts` leave out what was given back, so that they say how many runs began.
     """
 
     clock: Clock
@@ -135,6 +143,7 @@ class Engine(Protocol):
     max_delay: float
     scheme: str
     preferred: Mapping[str, Any]
+    counts_runs: bool
 
     def publish(self, topic: str, body: bytes, *, delay: float, timeout: float) -> None:
         """Return once the engine has the message. Blocks at most `timeout` seconds.

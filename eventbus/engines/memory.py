@@ -61,6 +61,7 @@ class MemoryEngine:
     """Carries messages inside this process; see the module's docstring. Greenlets of one hub only."""
 
     scheme = "memory"
+    counts_runs = True
 
     def __init__(self, options: MemoryOptions | None = None, *, clock: Clock | None = None) -> None:
         self.options = options or MemoryOptions()

@@ -54,6 +54,12 @@ class MemoryDelivery:
             self._channel.requeued += 1
             self._channel.put_back(self, delay)
 
+    def give_back(self) -> bool:
+        if self.holder is not None:
+            self.attempts -= 1
+            self.requeue()
+        return True
+
     def touch(self) -> None:
         holder = self.holder
         if holder is not None:

@@ -57,7 +57,10 @@ def _observer(seconds: Histogram, lag: Histogram) -> RunObserver:
         text = envelope.time  # as 2026-01-31T12:00:59.123456Z
         try:
             if text[:17] == minute and text[-1] == "Z":
-                published = at_minute + float(text[17:-1])
+                second = float(text[17:-1])
+                if not 0.0 <= second < 61.0:  # also what is no number
+                    return
+                published = at_minute + second
             else:
                 published = parse_instant(text, attribute="time")
                 if text[-1] == "Z":

@@ -10,14 +10,24 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 from eventbus.errors import DecodeError
-from eventbus.wire.identity import InstantWriter, parse_instant, parse_time
+from eventbus.wire.identity import InstantWriter, check_range, parse_instant, parse_time
 
 SPEC_VERSION = "1.0"
 MAX_ATTRIBUTE_LENGTH = 1024
-"""Longest text attribute in characters; an id or a type longer than this is an attack or an accident."""
+"""Longest text attribute in characters."""
+MAX_ID_LENGTH = MAX_NAME_LENGTH = 255
+"""Longest id, and longest name of a source or a type, in characters: whatever stores or carries one takes as much."""
+MAX_COUNT = 2**31 - 1
+"""Largest number in an attribute, as CloudEvents has it."""
+MAX_EXTENSIONS = 64
+"""Most attributes that are none of ours."""
+_LONGEST = dict.fromkeys(("id", "correlationid", "causationid", "source", "type", "replayfor"), MAX_ID_LENGTH)
+_EXTENSION = re.compile("[a-z0-9]{1,20}")
+"""CloudEvents' rule for the names of attributes."""
 
 RECEIPT_TO = "receiptto"
 """The extension in which an outbox says where it waits for receipts; the one that most messages carry."""
@@ -126,6 +136,9 @@ class Envelope:
         return wire
 
 
+_read_moment = datetime.fromisoformat
+
+
 def read_plain_attributes(wire: Mapping[str, Any]) -> Envelope | None:
     """Return the envelope of a mapping with the nine attributes that are always there and what handlers and outboxes add
     (cause, depth, trace, subject, where receipts go), else None.
@@ -154,21 +167,24 @@ def read_plain_attributes(wire: Mapping[str, Any]) -> Envelope | None:
             and wire["specversion"] == SPEC_VERSION
             and texts.isprintable()
             and len(texts) <= MAX_ATTRIBUTE_LENGTH
+            and len(identifier) + len(source) + len(kind) + len(correlation) <= MAX_ID_LENGTH
             and identifier
             and source
             and kind
-            and time
             and type(version) is int
-            and version >= 1
+            and 1 <= version <= MAX_COUNT
         ):
             return None
-    except (KeyError, TypeError, AttributeError):
+        moment = _read_moment(time)
+        if moment.tzinfo is None or not 1970 < moment.year < 9999:
+            return None
+    except (KeyError, TypeError, AttributeError, ValueError):
         return None
     envelope = Envelope(identifier, source, kind, time, data, correlation)
     if version != 1:
         envelope.version = version
     if len(wire) != 9:
-        if type(depth) is not int or depth < 0:
+        if type(depth) is not int or not 0 <= depth <= MAX_COUNT or (cause is not None and len(cause) > MAX_ID_LENGTH):
             return None
         envelope.causation_id = cause
         envelope.traceparent = trace
@@ -199,6 +215,8 @@ def read_attributes(wire: Mapping[str, Any]) -> Envelope:
     envelope.version = version
     if parse_time(envelope.time) is None:
         envelope.time = _write(envelope.occurred_at.timestamp())
+    else:
+        check_range(envelope.occurred_at, attribute="time")
     envelope.causation_id = _text(wire, "causationid")
     _read_optional(envelope, wire)
     return envelope
@@ -216,7 +234,30 @@ def _read_optional(envelope: Envelope, wire: Mapping[str, Any]) -> None:
     envelope.depth = _count(wire, "depth")
     envelope.prior_attempts = _count(wire, "priorattempts")
     if len(unknown := wire.keys() - _KNOWN):
-        envelope.extensions = {name: wire[name] for name in sorted(unknown)}
+        envelope.extensions = _read_extensions(wire, unknown)
+
+
+def _read_extensions(wire: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    if len(names) > MAX_EXTENSIONS:
+        raise DecodeError(f"{len(names):,} attributes that are none of ours; the limit is {MAX_EXTENSIONS}")
+    found: dict[str, Any] = {}
+    for name in sorted(names):
+        if _EXTENSION.fullmatch(name) is None:
+            raise DecodeError("an attribute whose name is not 1 to 20 small letters and digits: no CloudEvents attribute")
+        value = wire[name]
+        kind = type(value)
+        if kind is str:
+            _text(wire, name)
+        elif kind is int:
+            if not -MAX_COUNT - 1 <= value <= MAX_COUNT:
+                raise DecodeError(f"attribute {name} is no whole number of 32 bits")
+        elif kind is bytes:
+            if len(value) > MAX_ATTRIBUTE_LENGTH:
+                raise DecodeError(f"attribute {name} is longer than {MAX_ATTRIBUTE_LENGTH} bytes")
+        elif not (value is None or kind is bool or (kind is float and isfinite(value))):
+            raise DecodeError(f"attribute {name} is no scalar value")
+        found[name] = value
+    return found
 
 
 def _text(wire: Mapping[str, Any], name: str) -> str | None:
@@ -225,8 +266,9 @@ def _text(wire: Mapping[str, Any], name: str) -> str | None:
         return None
     if type(value) is not str:
         raise DecodeError(f"attribute {name} is no text")
-    if len(value) > MAX_ATTRIBUTE_LENGTH:
-        raise DecodeError(f"attribute {name} is longer than {MAX_ATTRIBUTE_LENGTH} characters")
+    most = _LONGEST.get(name, MAX_ATTRIBUTE_LENGTH)
+    if len(value) > most:
+        raise DecodeError(f"attribute {name} is longer than {most} characters")
     if not value.isprintable() and _FORBIDDEN.search(value):
         raise DecodeError(f"attribute {name} has control characters, or others that CloudEvents forbids")
     return value
@@ -245,6 +287,6 @@ def _count(wire: Mapping[str, Any], name: str, default: int = 0) -> int:
     value = wire.get(name, default)
     if type(value) is str and len(value) <= 10 and value.isascii() and value.isdigit():
         value = int(value)  # bindings of CloudEvents that carry attributes as headers make text of integers
-    if type(value) is not int or value < 0:
-        raise DecodeError(f"attribute {name} is no whole number of 0 or more")
+    if type(value) is not int or not 0 <= value <= MAX_COUNT:
+        raise DecodeError(f"attribute {name} is no whole number from 0 to {MAX_COUNT}")
     return value

@@ -7,12 +7,14 @@ Both are written by hand because they are made once for each event on the way of
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 
 from eventbus.errors import DecodeError
 from eventbus.runtime.randomness import SYSTEM, Randomness
 
 _VARIANT = "89ab"
+LAST_INSTANT = 253_402_300_800.0
+"""Seconds from 1970 to the end of the year 9999: an instant on the wire lies between."""
 
 
 def new_id(now: float | None = None, randomness: Randomness = SYSTEM) -> str:
@@ -44,7 +46,7 @@ def parse_instant(text: str, *, attribute: str) -> float:
     """Return the instant that RFC 3339 `text` names, in seconds since 1970.
 
     Raises:
-        DecodeError: when it is no instant or has no zone.
+        DecodeError: when it is no instant, has no zone, or lies outside the years 1970 to 9999.
     """
     try:
         instant = datetime.fromisoformat(text)
@@ -52,7 +54,19 @@ def parse_instant(text: str, *, attribute: str) -> float:
         raise DecodeError(f"attribute {attribute} is no RFC 3339 instant") from None
     if instant.tzinfo is None:
         raise DecodeError(f"attribute {attribute} has no time zone")
-    return instant.astimezone(UTC).timestamp()
+    return check_range(instant, attribute=attribute)
+
+
+def check_range(instant: datetime, *, attribute: str) -> float:
+    """Return an aware instant in seconds since 1970.
+
+    Raises:
+        DecodeError: when it lies outside the years 1970 to 9999.
+    """
+    seconds = instant.timestamp()  # by difference, so that no offset leads past the years that a datetime has
+    if not 0.0 <= seconds < LAST_INSTANT:
+        raise DecodeError(f"attribute {attribute} lies outside the years 1970 to 9999")
+    return seconds
 
 
 def parse_time(text: str) -> datetime | None:

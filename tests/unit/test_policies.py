@@ -58,26 +58,68 @@ def test_other_policies_that_cannot_work_are_refused() -> None:
 
 def test_backing_off_pauses_probes_and_ends() -> None:
     state = CircuitBreaker(Backoff(after=3, first=1, ceiling=3))
-    assert [state.failed(), state.failed(), state.failed()] == [False, False, True]
+
+    def failed(*, is_first: bool = True) -> bool:
+        return state.failed(ONE, is_first=is_first)
+
+    assert [failed(), failed(), failed()] == [False, False, True]
     assert (state.state, state.pause()) == (State.OPEN, 1)
-    assert not state.failed() and not state.succeeded(), "results from before the pause count for nothing"
+    assert not failed() and not state.succeeded(ONE), "results from before the pause count for nothing"
     state.probe()
-    assert state.failed() and state.pause() == 2
+    assert failed() and state.pause() == 2
     state.probe()
-    assert state.failed() and state.pause() == 3
+    assert failed(is_first=False) and state.pause() == 3
     state.probe()
-    assert state.succeeded() and state.state is State.CLOSED
-    assert not state.failed()
+    assert state.succeeded(ONE) and state.state is State.CLOSED
+    assert not failed()
 
 
-@given(st.lists(st.sampled_from(["failed", "succeeded", "probe"]), max_size=200))
-def test_backoff_never_reaches_a_state_without_a_way_out(steps: list[str]) -> None:
+ONE, OTHER = ("shop", "Placed"), ("stranger", "Placed")
+
+
+def test_an_event_that_fails_again_and_again_counts_once() -> None:
+    state = CircuitBreaker(Backoff(after=3))
+    assert not any(state.failed(ONE, is_first=number == 0) for number in range(100))
+    assert (state.state, state.failures) == (State.CLOSED, 1)
+
+
+def test_the_events_of_one_source_that_fail_while_others_succeed_close_nobody_out() -> None:
+    state = CircuitBreaker(Backoff(after=20))
+    for _ in range(15):
+        assert not state.failed(OTHER, is_first=True)
+    state.succeeded(ONE)
+    assert not any(state.failed(OTHER, is_first=True) for _ in range(200)), "it is blamed"
+    assert any(state.failed(OTHER, is_first=True) for _ in range(21)), "with no success of others the proof is stale"
+
+
+def test_a_source_that_is_blamed_counts_again_once_it_succeeded() -> None:
+    state = CircuitBreaker(Backoff(after=4))
+    for _ in range(3):
+        state.failed(OTHER, is_first=True)
+    state.succeeded(ONE)
+    assert state.is_alert, "the success of the blamed one must be told"
+    state.succeeded(OTHER)
+    assert not state.is_alert
+    assert [state.failed(OTHER, is_first=True) for _ in range(4)] == [False, False, False, True]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["failed", "again", "succeeded", "probe"]), st.sampled_from([ONE, OTHER])), max_size=200
+    )
+)
+def test_backoff_never_reaches_a_state_without_a_way_out(steps: list[tuple[str, tuple[str, str]]]) -> None:
     state = CircuitBreaker(Backoff(after=2))
-    for step in steps:
-        getattr(state, step)()
+    for step, group in steps:
+        if step == "succeeded":
+            state.succeeded(group)
+        elif step == "probe":
+            state.probe()
+        else:
+            state.failed(group, is_first=step == "failed")
         assert (state.state is State.CLOSED) == (state.level == 0)
     state.probe()
-    state.succeeded()
+    state.succeeded(ONE)
     assert (state.state, state.failures) == (State.CLOSED, 0)
 
 

@@ -58,6 +58,9 @@ class NsqDelivery:
             milliseconds = ceil(min(max(delay, 0.0), connection.max_delay) * 1000)
             connection.answer(b"REQ %b %d\n" % (self.id, milliseconds))
 
+    def give_back(self) -> bool:
+        return self._connection is None  # nsqd counts a delivery when it sends it
+
     def touch(self) -> None:
         if self._connection is not None:
             self._connection.answer(b"TOUCH %b\n" % self.id)

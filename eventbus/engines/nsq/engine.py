@@ -51,6 +51,7 @@ class NsqEngine:
     """
 
     scheme = "nsq"
+    counts_runs = False
 
     def __init__(
         self,
