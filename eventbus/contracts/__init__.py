@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from eventbus.contracts.contract import Contract, contract_of, read_contract
+from eventbus.contracts.contract import Contract, contract_of
 from eventbus.contracts.difference import Difference, Kind
 from eventbus.contracts.evolution import Break, breaks, check_evolution
+from eventbus.contracts.paths import impact
 from eventbus.contracts.publish import check_golden, publish, retire
+from eventbus.contracts.reading import read_contract
 from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.subset import differences
-from eventbus.contracts.views import Misfit, View, check_views, impact, views_of
+from eventbus.contracts.views import Misfit, View, check_views, views_of
 
 __all__ = [
     "Break",

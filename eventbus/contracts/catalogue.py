@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from eventbus.contracts.contract import Contract
-from eventbus.contracts.views import View, field_paths
+from eventbus.contracts.paths import field_paths
+from eventbus.contracts.views import View
 from eventbus.errors import ContractError
 from eventbus.event import event_info, event_topic
 

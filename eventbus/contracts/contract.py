@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
-from eventbus.contracts.schema import DIALECT, written_schema
-from eventbus.contracts.values import edges, example
-from eventbus.errors import ContractError, InvalidNameError
+from eventbus.contracts.dialect import DIALECT, MADE, is_remark, mapped
+from eventbus.contracts.schema import written_schema
+from eventbus.contracts.trial import ask_owner
+from eventbus.errors import ContractError
 from eventbus.event import Event, event_info, event_topic
-from eventbus.names import check_name
 
-_FILE = re.compile(r"(?P<type>.+)\.v(?P<version>[1-9][0-9]*)\.json")
-_WORDS = ("title", "description", "examples")
-_EXAMPLES = 3
+_NO_FILE = frozenset('/\\%?#:*"<>|')
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,7 @@ class Contract:
     Attributes:
         schema: JSON Schema of the data that the owner writes.
         examples: valid data, at least one.
+        trials: data that the owner's class accepts, where it has rules that the schema does not say; else None.
         place: where it was read from, for messages.
     """
 
@@ -52,6 +50,7 @@ class Contract:
     examples: tuple[Any, ...]
     is_deprecated: bool = False
     retired: Retirement | None = None
+    trials: tuple[Any, ...] | None = None
     place: str = "code"
 
     @property
@@ -62,7 +61,7 @@ class Contract:
     @property
     def path(self) -> str:
         """Path of its file inside the folder of contracts."""
-        return f"{self.topic}/{self.type}.v{self.version}.json"
+        return f"{self.topic}/{file_name(self.type)}.v{self.version}.json"
 
     def shape(self) -> Any:
         """Return what may never change once it is published: the schema without its words."""
@@ -81,6 +80,7 @@ class Contract:
                 "version": self.version,
                 "deprecated": self.is_deprecated,
                 "retired": None if self.retired is None else {"on": self.retired.on, "reason": self.retired.reason},
+                **({} if self.trials is None else {"trials": list(self.trials)}),
             },
         }
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -90,7 +90,8 @@ def contract_of(event_type: type[Event], owner: str) -> Contract:
     """Return the contract that an owner's event class makes.
 
     Raises:
-        ContractError: pydantic cannot describe a field, or no example could be made.
+        ContractError: pydantic cannot describe a field, no example could be made, or what the class sends is not what it
+            reads or not what its schema says; names the field and what to write instead.
     """
     info = event_info(event_type)
     try:
@@ -100,85 +101,17 @@ def contract_of(event_type: type[Event], owner: str) -> Contract:
     is_deprecated = bool(schema.pop("deprecated", False))  # @warnings.deprecated, or model_config
     schema["title"] = info.name
     schema["description"] = inspect.getdoc(event_type) or info.name
+    asked = ask_owner(event_type, schema)
     return Contract(
         owner=owner,
         topic=event_topic(event_type),
         type=info.name,
         version=info.version,
         schema=schema,
-        examples=tuple(_examples(event_type, schema)),
+        examples=asked.examples,
         is_deprecated=is_deprecated,
+        trials=asked.trials,
     )
-
-
-def _examples(event_type: type[Event], schema: Mapping[str, Any]) -> list[Any]:
-    made: list[Any] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of the class itself: its contract says so too
-        _collect(event_type, schema, made)
-    if not made:
-        raise ContractError(
-            f"{event_type.__name__}: no example could be made that the class accepts; give its fields Field(examples=[...])"
-        )
-    return made
-
-
-def _collect(event_type: type[Event], schema: Mapping[str, Any], made: list[Any]) -> None:
-    validate = event_type.__pydantic_validator__.validate_python
-    for value in (example(schema), *edges(schema, most=50)):
-        if value in made:
-            continue
-        try:
-            validate(value)
-        except ValueError:  # a rule that no schema can say, such as a validator of the class
-            continue
-        made.append(value)
-        if len(made) == _EXAMPLES:
-            return
-
-
-def read_contract(text: str, place: str) -> Contract:
-    """Return the contract in a file's text; `place` names the file in messages.
-
-    Raises:
-        ContractError: it is none; says where and why.
-    """
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ContractError(f"{place}: no JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise ContractError(f"{place}: no JSON object")
-    if document.get("$schema") != DIALECT:
-        raise ContractError(f"{place}: $schema is {document.get('$schema')!r}; contracts are written in {DIALECT}")
-    about = document.get("x-eventbus")
-    if not isinstance(about, dict):
-        raise ContractError(f"{place}: x-eventbus is missing: no contract of this library")
-    try:
-        topic, type_name, version = about["topic"], about["type"], about["version"]
-        check_name(topic, kind="topic")
-        retired = about.get("retired")
-        contract = Contract(
-            owner=_text(about["owner"]),
-            topic=topic,
-            type=_text(type_name),
-            version=version,
-            schema={name: value for name, value in document.items() if name not in ("$schema", "examples", "x-eventbus")},
-            examples=tuple(document.get("examples", ())),
-            is_deprecated=bool(about.get("deprecated", False)),
-            retired=None if retired is None else Retirement(_text(retired["on"]), _text(retired["reason"])),
-            place=place,
-        )
-    except KeyError as error:
-        raise ContractError(f"{place}: x-eventbus.{error.args[0]} is missing") from None
-    except (TypeError, ValueError, InvalidNameError) as error:
-        raise ContractError(f"{place}: x-eventbus: {error}") from None
-    if type(version) is not int or version < 1:
-        raise ContractError(f"{place}: x-eventbus.version is {version!r}; give a whole number, 1 or more")
-    if not contract.examples:
-        raise ContractError(f"{place}: examples are missing; at least one valid example is needed")
-    _check_references(contract.schema, contract.schema.get("$defs", {}), place, "")
-    return contract
 
 
 def renewed(published: Contract, code: Contract) -> Contract:
@@ -186,41 +119,19 @@ def renewed(published: Contract, code: Contract) -> Contract:
     return replace(code, retired=published.retired, is_deprecated=code.is_deprecated or published.is_deprecated)
 
 
-def _check_references(part: Any, definitions: Any, place: str, path: str) -> None:
-    if isinstance(part, dict):
-        target = part.get("$ref")
-        if target is not None and (
-            not isinstance(target, str)
-            or not target.startswith("#/$defs/")
-            or target.removeprefix("#/$defs/") not in definitions
-        ):
-            raise ContractError(f"{place}: {path or 'schema'}: $ref {target!r} leads nowhere inside this file")
-        for name, each in part.items():
-            _check_references(each, definitions, place, f"{path}/{name}")
-    elif isinstance(part, list):
-        for number, each in enumerate(part):
-            _check_references(each, definitions, place, f"{path}/{number}")
+def file_name(text: str) -> str:
+    """Return a name as a part of a path: what would lead elsewhere or cannot stand in a file's name is percent-encoded."""
+    return "".join(each if each not in _NO_FILE and each.isprintable() else quote(each, safe="") for each in text)
 
 
-def _without_words(part: Any) -> Any:
-    if isinstance(part, Mapping):
-        return {
-            name: (
-                {field: _without_words(each) for field, each in value.items()}
-                if name in ("properties", "$defs") and isinstance(value, Mapping)
-                else sorted(value)
-                if name == "required"
-                else _without_words(value)
-            )
-            for name, value in part.items()
-            if name not in _WORDS
-        }
-    if isinstance(part, list):
-        return [_without_words(each) for each in part]
-    return part
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{value!r} is no text")
-    return value
+def _without_words(schema: Any) -> Any:
+    if not isinstance(schema, Mapping):
+        return schema
+    made = {
+        word: sorted(value) if word == "required" else value
+        for word, value in mapped(schema, _without_words).items()
+        if word in ("default", MADE, "$defs") or not is_remark(word)
+    }
+    if made.get("required") == []:
+        del made["required"]
+    return made

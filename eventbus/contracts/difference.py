@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from enum import Enum
+
+_PLAIN = re.compile(r"[^.\[\]{}\"`\s]+")
+
+
+def step(name: str) -> str:
+    """Return the name of a field as a part of a path: quoted where it looks like a path itself."""
+    return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 class Kind(Enum):

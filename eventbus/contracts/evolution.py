@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
+from eventbus.contracts.conform import Conformance
 from eventbus.contracts.contract import Contract
+from eventbus.contracts.dialect import MADE, mapped
 from eventbus.contracts.difference import Difference, Kind
-from eventbus.contracts.schema import MADE
 from eventbus.contracts.subset import differences
-from eventbus.contracts.values import edges
-from eventbus.errors import ContractError
+from eventbus.contracts.values import trial_values
 
 Mode = Literal["forward", "backward", "full", "none"]
 MODES: tuple[Mode, ...] = ("forward", "backward", "full", "none")
@@ -88,32 +88,14 @@ def _breaks(writer: Contract, reader: Contract, schema: Mapping[str, Any]) -> li
 
 
 def refused_value(writer: Contract, schema: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the first value of the writer that a reader of `schema` refuses, as JSON, and why; None when it takes all.
-
-    Raises:
-        ContractError: the extra is not installed.
-    """
-    try:
-        from jsonschema import Draft202012Validator
-    except ImportError:
-        raise ContractError("comparing versions needs an extra: pip install 'eventbus[contracts]'") from None
-    validator = Draft202012Validator(_open(schema))
-    for value in (*writer.examples, *edges(writer.schema, most=200)):
-        error = next(validator.iter_errors(value), None)
-        if error is not None:
+    """Return the first value of the writer that a reader of `schema` refuses, as JSON, and why; None when it takes all."""
+    conformance = Conformance(schema, is_reader=True)
+    for value in trial_values(writer, 200)[0]:
+        fault = next(conformance.faults(schema, value), None)
+        if fault is not None:
             text = json.dumps(value, ensure_ascii=False)
-            return (text if len(text) <= 400 else text[:400] + "..."), error.message[:200]
+            return (text if len(text) <= 400 else text[:400] + "..."), f"field `{fault[0] or 'data'}` {fault[1]}"[:200]
     return None
-
-
-def _open(schema: Any) -> Any:
-    """Return the schema of a reader that passes over fields that it does not know."""
-    if isinstance(schema, list):
-        return [_open(each) for each in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    is_object = "properties" in schema and schema.get("additionalProperties") is False
-    return {name: _open(value) for name, value in schema.items() if not (is_object and name == "additionalProperties")}
 
 
 def check_evolution(contracts: Iterable[Contract], modes: Mapping[str, Mode] | None = None) -> list[Break]:
@@ -132,14 +114,14 @@ def check_evolution(contracts: Iterable[Contract], modes: Mapping[str, Mode] | N
 
 def lenient(schema: Any) -> Any:
     """Return the schema of a reader that fills in what has a default."""
-    if isinstance(schema, list):
-        return [lenient(each) for each in schema]
     if not isinstance(schema, Mapping):
         return schema
-    made = {name: lenient(value) for name, value in schema.items()}
+    made = mapped(schema, lenient)
     fields = schema.get("properties")
     if isinstance(fields, Mapping) and "required" in schema:
         made["required"] = [
-            name for name in schema["required"] if not ({"default", MADE} & set(fields.get(name, {}).keys()))
+            name
+            for name in schema["required"]
+            if not (isinstance(fields.get(name), Mapping) and fields[name].keys() & {"default", MADE})
         ]
     return made

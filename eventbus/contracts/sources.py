@@ -6,11 +6,12 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import urllib3
 
-from eventbus.contracts.contract import Contract, read_contract
+from eventbus.contracts.contract import Contract
+from eventbus.contracts.reading import read_contract
 from eventbus.errors import ContractError
 
 INDEX = "index.json"
@@ -79,7 +80,7 @@ def _from_address(address: str) -> Iterator[tuple[str, bytes]]:
     for path in paths:
         if path.startswith("/") or ".." in path or "://" in path:
             raise ContractError(f"{address}{INDEX}: {path!r} leads outside; give paths as topic/Type.v1.json")
-        yield path, _get(http, urljoin(address, path))
+        yield path, _get(http, urljoin(address, quote(path)))
 
 
 def _get(http: urllib3.PoolManager, address: str) -> bytes:

@@ -4,6 +4,10 @@ The question is asked of a writer and a reader. The answer is sound: no differen
 writer may send and the reader refuses, as far as schemas can tell. It is decided part by part, so that in rare cases a
 difference is found where the parts together would fit; each finding says what it compared.
 
+Both schemas are brought into alternatives first (`normal`). Each of the writer's must fit one of the reader's; values that
+a schema lists are held against the whole reader. A pair of parts is assumed to fit only while it is being compared, and
+what followed from an assumption that failed is forgotten with it.
+
 A reader passes over fields that it does not know; so a writer's further field is never a difference, and a reader's
 `additionalProperties: false` is not looked at beside named properties.
 """
@@ -11,232 +15,274 @@ A reader passes over fields that it does not know; so a writer's further field i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from eventbus.contracts.difference import Difference, Kind
-from eventbus.contracts.scalars import NUMBER_BOUNDS, bounds, compare_decimals, compare_numbers, compare_strings
-from eventbus.contracts.schema import DECIMAL, MADE
+from eventbus.contracts.dialect import DECIMAL, NAMES, NUMBERS, Schema
+from eventbus.contracts.difference import Difference, Kind, step
+from eventbus.contracts.normal import OTHERS, UNKNOWN, Normalizer, constants
+from eventbus.contracts.scalars import bounds, compare_decimals, compare_numbers, compare_strings
+from eventbus.errors import ContractError
 
-Schema = Mapping[str, Any]
-
-_ANNOTATIONS = frozenset(
-    {"title", "description", "examples", "default", "deprecated", "$defs", "$schema", "$id", "readOnly", "writeOnly", MADE}
-)
-_KNOWN = _ANNOTATIONS | {
-    *("$ref", "type", "enum", "const", "anyOf", "oneOf", "allOf", "discriminator", "properties", "required"),
-    *("additionalProperties", "minProperties", "maxProperties", "items", "prefixItems", "minItems", "maxItems"),
-    *("uniqueItems", "minLength", "maxLength", "pattern", "format", "contentEncoding", DECIMAL, "x-eventbus"),
-    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "propertyNames", "contentMediaType"),
-}
+_MOST = 50_000
+_ALL = frozenset({"boolean", "null", "number", "string", "array", "object"})
 
 
 def differences(written: Schema, read: Schema) -> list[Difference]:
-    """Return why a reader of `read` may refuse what a writer of `written` sends; empty when it never does."""
-    return list(dict.fromkeys(_Comparison(written, read).compare("", written, read)))
+    """Return why a reader of `read` may refuse what a writer of `written` sends; empty when it never does.
+
+    Raises:
+        ContractError: one is too large or too deep to be compared, or is no schema.
+    """
+    try:
+        found = _Comparison(written, read).compare(written, read)
+    except RecursionError:
+        raise ContractError("a schema is too deep to be compared") from None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise ContractError(f"a schema cannot be compared: {type(error).__name__}: {error}") from error
+    return list(dict.fromkeys(found))
 
 
 class _Comparison:
     def __init__(self, written: Schema, read: Schema) -> None:
-        self._written = written.get("$defs", {})
-        self._read = read.get("$defs", {})
-        self._assumed: set[tuple[str, str]] = set()
+        self._writer = Normalizer(written, is_reader=False)
+        self._reader = Normalizer(read, is_reader=True)
+        self._assumed: dict[tuple[str, str], None] = {}
+        self._failed: dict[tuple[str, str], list[Difference]] = {}
+        self._left = _MOST
 
-    def compare(self, path: str, written: Schema, read: Schema) -> Iterator[Difference]:
-        pair = (_key(written), _key(read))
+    def compare(self, written: Any, read: Any) -> list[Difference]:
+        """Return the differences of two parts; their paths begin at the parts."""
+        self._left -= 1
+        if self._left < 0:
+            raise ContractError(f"more than {_MOST:,} parts: the schemas are too large to be compared")
+        if read is True or read == {}:
+            return []
+        pair = (repr(written), repr(read))
         if pair in self._assumed:
-            return  # of a recursive schema: asked already, further up
-        if "$ref" in written or "$ref" in read:
-            self._assumed.add(pair)
-        reads = list(_branches(read, self._read))
-        if any(_is_anything(each) for each in reads):
-            return
-        for branch in _branches(written, self._written):
-            yield from self._compare_branch(path, branch, reads)
+            return []
+        if pair in self._failed:
+            return self._failed[pair]
+        proved = len(self._assumed)
+        self._assumed[pair] = None
+        found = self._compare_alternatives(written, read)
+        if found:
+            for each in list(self._assumed)[proved:]:
+                del self._assumed[each]
+            self._failed[pair] = found
+        return found
 
-    def _compare_branch(self, path: str, written: Schema, reads: list[Schema]) -> Iterator[Difference]:
-        if _is_anything(written):
-            yield Difference(path, Kind.TYPE, f"may be anything, and only {_types(reads)} is accepted")
-            return
-        if "enum" in written:
-            for value in written["enum"]:
-                if not any(self._takes(path, value, each) for each in reads):
-                    yield Difference(path, Kind.VALUE, f"may be {value!r}, which is not accepted")
-            return
+    def _compare_alternatives(self, written: Any, read: Any) -> list[Difference]:
+        reads = self._reader.alternatives(read)
+        if any(not each for each in reads):
+            return []
+        found: list[Difference] = []
+        for one in self._writer.alternatives(written):
+            found += self._compare_alternative(one, reads, read)
+        return found
+
+    def _compare_alternative(self, written: Schema, reads: list[Schema], read: Any) -> list[Difference]:
+        if not written.keys() - {UNKNOWN, OTHERS}:
+            if {_kind(each) for each in reads if "enum" not in each} | {
+                kind for each in reads if "enum" in each for kind in _finite(each)
+            } >= _ALL:
+                return [each for kind in _ALL for each in self._compare_alternatives({"type": kind}, read)]
+            return [Difference("", Kind.TYPE, f"may be anything, and only {_types(reads)} is accepted")]
+        values = constants(written) if "enum" in written or any("enum" in each for each in reads) else None
+        if values is not None:
+            unknown = frozenset().union(*(each.get(UNKNOWN, ()) for each in reads))
+            refused = [each for each in values if unknown or not self._reader.conformance.holds(read, each)]
+            return [Difference("", Kind.VALUE, f"may be {each!r}, which is not accepted") for each in refused[:8]]
         candidates = [each for each in reads if _may_hold(written, each)]
         if not candidates:
-            yield Difference(path, Kind.TYPE, f"is {_types([written])}, and only {_types(reads)} is accepted")
-            return
-        tagged = _same_tag(written, candidates, self._written, self._read)
-        found = [list(self._compare_plain(path, written, each)) for each in tagged or candidates]
-        if all(found):
-            yield from min(found, key=len)
+            return [Difference("", Kind.TYPE, f"is {_types([written])}, and only {_types(reads)} is accepted")]
+        tried = [list(self._compare_plain(written, each)) for each in self._same_tag(written, candidates) or candidates]
+        if all(tried):
+            split = self._split_by_tag(written, candidates)
+            if split:
+                return [each for one in split for each in self._compare_alternative(one, reads, read)]
+            return min(tried, key=len)
+        return []
 
-    def _takes(self, path: str, value: Any, read: Schema) -> bool:
-        if "enum" in read:
-            return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in read["enum"])
-        as_schema = {"type": _type_of(value), **_exactly(value)}
-        return _may_hold(as_schema, read) and not list(self._compare_plain(path, as_schema, read))
-
-    def _compare_plain(self, path: str, written: Schema, read: Schema) -> Iterator[Difference]:
-        unknown = read.keys() - _KNOWN
+    def _compare_plain(self, written: Schema, read: Schema) -> Iterator[Difference]:
+        unknown = read.get(UNKNOWN, frozenset()) - {"x-eventbus"}
         if unknown:
-            yield Difference(path, Kind.FORM, f"is read by a rule that cannot be compared: {', '.join(sorted(unknown))}")
+            yield Difference("", Kind.FORM, f"is read by a rule that cannot be compared: {', '.join(sorted(unknown))}")
+        for other in read.get(OTHERS, ()):
+            if not self._reader.disjoint(written, other):
+                yield Difference("", Kind.VALUE, "may be valid by more than one of oneOf, which is refused")
+                break
         if "enum" in read:
             yield Difference(
-                path, Kind.VALUE, f"may be any {_types([written])}, and only {_listed(read['enum'])} are accepted"
+                "", Kind.VALUE, f"may be any {_types([written])}, and only {_listed(read['enum'])} are accepted"
             )
             return
         kind = written.get("type")
         if kind == "object":
-            yield from self._compare_objects(path, written, read)
+            yield from self._compare_objects(written, read)
         elif kind == "array":
-            yield from self._compare_arrays(path, written, read)
+            yield from self._compare_arrays(written, read)
         elif kind == "string":
-            yield from compare_strings(path, written, read)
+            yield from compare_strings("", written, read)
         elif kind in ("integer", "number"):
-            yield from compare_numbers(path, written, read)
+            yield from compare_numbers("", written, read)
             if DECIMAL in read:  # read as a decimal, of a number that is written as such
-                mine = {word: str(bound) for word, bound in written.items() if word in NUMBER_BOUNDS}
+                mine = {word: str(bound) for word, bound in written.items() if word in NUMBERS}
                 places = {"decimalPlaces": "0"} if kind == "integer" else {}
-                yield from compare_decimals(path, {**written.get(DECIMAL, {}), **mine, **places}, read[DECIMAL])
+                yield from compare_decimals("", {**written.get(DECIMAL, {}), **mine, **places}, read[DECIMAL])
 
-    def _compare_objects(self, path: str, written: Schema, read: Schema) -> Iterator[Difference]:
+    def _compare_objects(self, written: Schema, read: Schema) -> Iterator[Difference]:
         there, wanted = written.get("properties", {}), read.get("properties", {})
         always = set(written.get("required", ()))
-        more = written.get("additionalProperties", not there)
-        for name in read.get("required", ()):
-            if name not in there:
-                is_possible = more is not False
-                kind = Kind.OPTIONAL if is_possible else Kind.MISSING
-                yield Difference(
-                    _join(path, name), kind, "is needed, and " + ("may be missing" if is_possible else "is not sent")
+        more = written.get("additionalProperties", True)
+        sent = {**there, **{name: more for name in always if name not in there}}
+        for name in dict.fromkeys([*wanted, *read.get("required", ())]):
+            schema = wanted.get(name, True)
+            names = schema[NAMES] if isinstance(schema, Mapping) and NAMES in schema else [[name]]
+            is_needed = name in read.get("required", ())
+            is_sure = False
+            for path in names:
+                if not all(isinstance(key, str) for key in path) or len(path) > 1:
+                    yield Difference(
+                        step(name), Kind.FORM, f"is read at {'.'.join(map(str, path))}, which cannot be compared"
+                    )
+                    continue
+                key = path[0]
+                is_sure = is_sure or key in always
+                if key in sent:
+                    yield from self._below(key, sent[key], schema)
+                elif self._writer.alternatives(more) and self._may_be_key(written, key):
+                    yield from self._below(key, more, schema)
+            if is_needed and not is_sure:
+                is_possible = any(
+                    path[0] in sent or (self._writer.alternatives(more) and self._may_be_key(written, path[0]))
+                    for path in names
                 )
-            elif name not in always:
-                yield Difference(_join(path, name), Kind.OPTIONAL, "is needed, and may be missing")
-        for name, schema in wanted.items():
-            if name in there:
-                yield from self.compare(_join(path, name), there[name], schema)
-            elif isinstance(more, Mapping):
-                yield from self.compare(_join(path, name), more, schema)
-        values = read.get("additionalProperties")
-        if isinstance(values, Mapping):
-            for name in there.keys() - wanted.keys():
-                yield from self.compare(_join(path, name), there[name], values)
-            if isinstance(more, Mapping):
-                yield from self.compare(f"{path}{{}}", more, values)
-            elif more is True:
-                yield from self.compare(f"{path}{{}}", {}, values)
-        names = read.get("propertyNames")
-        if names is not None and written.get("propertyNames") != names:
-            yield Difference(path, Kind.FORM, "may have keys that are not accepted")
-        yield from bounds(path, written, read, "minProperties", "maxProperties", "entries")
+                kind = Kind.OPTIONAL if is_possible else Kind.MISSING
+                yield Difference(step(name), kind, "is needed, and " + ("may be missing" if is_possible else "is not sent"))
+        yield from self._compare_further(written, read, sent, more)
+        least = max(written.get("minProperties", 0), len(always))
+        most = written.get("maxProperties", float("inf"))
+        if more is False and "patternProperties" not in written:
+            most = min(most, len(there))
+        counts = {"minProperties": least, **({"maxProperties": most} if most != float("inf") else {})}
+        yield from bounds("", counts, read, "minProperties", "maxProperties", "entries")
 
-    def _compare_arrays(self, path: str, written: Schema, read: Schema) -> Iterator[Difference]:
+    def _compare_further(self, written: Schema, read: Schema, sent: Schema, more: Any) -> Iterator[Difference]:
+        """Compare the entries that the reader does not name: of a map each."""
+        wanted = read.get("properties", {})
+        values = read.get("additionalProperties", True)
+        if values is False and wanted:
+            values = True  # a model passes over what it does not know
+        patterns, theirs = written.get("patternProperties", {}), read.get("patternProperties", {})
+        if values is not True or theirs:
+            for name in sent.keys() - wanted.keys():
+                yield from self._below(name, sent[name], values)
+            further = [*patterns.values(), *([] if more is False else [more])]
+            for each in further:
+                yield from (_at("{}", found) for found in self.compare(each, values))
+            for pattern, schema in theirs.items():
+                # where the writer has the same pattern, it says all of the keys that have it
+                sources = [patterns[pattern]] if pattern in patterns else [*further, *sent.values()]
+                for each in sources:
+                    yield from (_at("{}", found) for found in self.compare(each, schema))
+        names = read.get("propertyNames", True)
+        if names is not True:
+            if any(not self._reader.conformance.holds(names, name) for name in sent):
+                yield Difference("", Kind.FORM, "has keys that are not accepted")
+            if more is not False or patterns:
+                mine = written.get("propertyNames", True)
+                text = {"type": "string"} if mine is True else {"allOf": [{"type": "string"}, mine]}
+                yield from (
+                    Difference("", Kind.FORM, f"may have keys that are not accepted: a key {found.reason}")
+                    for found in self.compare(text, names)
+                )
+
+    def _may_be_key(self, written: Schema, name: str) -> bool:
+        return self._writer.conformance.holds(written.get("propertyNames", True), name)
+
+    def _compare_arrays(self, written: Schema, read: Schema) -> Iterator[Difference]:
         firsts, wanted = written.get("prefixItems", []), read.get("prefixItems", [])
-        rest, wanted_rest = written.get("items", {}), read.get("items", {})
-        most = written.get("maxItems")
-        for place in range(max(len(firsts), len(wanted))):
-            if most is not None and place >= most:
-                break
+        rest, wanted_rest = written.get("items", True), read.get("items", True)
+        most = written.get("maxItems", float("inf"))
+        for place in range(int(min(max(len(firsts), len(wanted)), most))):
             mine = firsts[place] if place < len(firsts) else rest
             theirs = wanted[place] if place < len(wanted) else wanted_rest
-            if mine is not False and theirs is not False:
-                yield from self.compare(f"{path}[{place}]", mine, theirs)
-        if rest is not False and wanted_rest is not False and not (most is not None and most <= len(firsts)):
-            yield from self.compare(f"{path}[]", rest, wanted_rest)
-        yield from bounds(path, written, read, "minItems", "maxItems", "items")
-        if read.get("uniqueItems") and not written.get("uniqueItems"):
-            yield Difference(path, Kind.FORM, "may have an item twice, which is not accepted")
+            if theirs is not False:  # too many items, which is said below
+                yield from (_at(f"[{place}]", each) for each in self.compare(mine, theirs))
+        if rest is not False and wanted_rest is not False and most > max(len(firsts), len(wanted)):
+            yield from (_at("[]", each) for each in self.compare(rest, wanted_rest))
+        yield from bounds("", written, read, "minItems", "maxItems", "items")
+        if read.get("uniqueItems") and not written.get("uniqueItems") and most > 1:
+            yield Difference("", Kind.FORM, "may have an item twice, which is not accepted")
+
+    def _below(self, name: str, written: Any, read: Any) -> Iterator[Difference]:
+        yield from (_at(step(name), each) for each in self.compare(written, read))
+
+    def _tags(self, schema: Schema, normalizer: Normalizer) -> dict[str, list[Any]]:
+        found = {}
+        for name in schema.get("properties", {}):
+            alternatives = normalizer.alternatives(schema["properties"][name])
+            if alternatives and all("enum" in each for each in alternatives):
+                found[name] = [value for each in alternatives for value in each["enum"]]
+        return found
+
+    def _same_tag(self, written: Schema, reads: list[Schema]) -> list[Schema]:
+        """Return the reader's variants with the same constant tag as this variant of a union, where it has one."""
+        if written.get("type") != "object" or len(reads) < 2:
+            return []
+        mine = {name: values[0] for name, values in self._tags(written, self._writer).items() if len(values) == 1}
+        return [
+            read
+            for read in reads
+            if any(mine.get(name) in tags for name, tags in self._tags(read, self._reader).items() if name in mine)
+        ]
+
+    def _split_by_tag(self, written: Schema, reads: list[Schema]) -> list[Schema]:
+        """Return the writer's variant once for each value of a field by which the reader tells its variants apart."""
+        if written.get("type") != "object" or len(reads) < 2:
+            return []
+        for name, values in self._tags(written, self._writer).items():
+            if 1 < len(values) <= 32 and all(name in self._tags(each, self._reader) for each in reads):
+                fields = written["properties"]
+                return [{**written, "properties": {**fields, name: {"enum": [value]}}} for value in values]
+        return []
 
 
-def _branches(schema: Schema, definitions: Schema) -> Iterator[Schema]:
-    """Yield the alternatives of a schema, none of which is a union or a reference any more."""
-    if "$ref" in schema:
-        yield from _branches({**definitions[schema["$ref"].rsplit("/", 1)[1]]}, definitions)
-    elif "anyOf" in schema or "oneOf" in schema:
-        for each in schema.get("anyOf") or schema["oneOf"]:
-            yield from _branches(each, definitions)
-    elif len(schema.get("allOf", ())) == 1:
-        yield from _branches(schema["allOf"][0], definitions)
-    elif "const" in schema:
-        yield {**schema, "enum": [schema["const"]]}
-    elif isinstance(schema.get("type"), list):
-        for each in schema["type"]:
-            yield {**schema, "type": each}
-    else:
-        yield schema
-
-
-def _is_anything(schema: Schema) -> bool:
-    return not (schema.keys() - _ANNOTATIONS)
+def _at(part: str, found: Difference) -> Difference:
+    joint = "" if not found.path or found.path[0] in "[{" else "."
+    return replace(found, path=f"{part}{joint}{found.path}")
 
 
 def _may_hold(written: Schema, read: Schema) -> bool:
-    if "enum" in read:
+    if "enum" in read or "type" not in read:
         return True
     mine, theirs = written.get("type"), read.get("type")
     return mine == theirs or (mine == "integer" and theirs == "number")
 
 
-def _same_tag(written: Schema, reads: list[Schema], mine: Schema, theirs: Schema) -> list[Schema]:
-    """Return the readers' variants with the same constant tag as this variant of a union, where it has one."""
-    tags = {name: tag for name, each in written.get("properties", {}).items() if (tag := _constant(each, mine)) is not None}
-    if not tags:
-        return []
-    return [
-        read
-        for read in reads
-        if any(_constant(read.get("properties", {}).get(name, {}), theirs) == tag for name, tag in tags.items())
-    ]
+def _kind(schema: Schema) -> str:
+    return str(schema.get("type"))
 
 
-def _constant(schema: Schema, definitions: Schema) -> Any:
-    if "$ref" in schema:
-        schema = definitions[schema["$ref"].rsplit("/", 1)[1]]
-    values = schema.get("enum", [])
-    return schema.get("const", values[0] if len(values) == 1 else None)
-
-
-def _type_of(value: Any) -> str:
-    names = {
-        bool: "boolean",
-        int: "integer",
-        float: "number",
-        str: "string",
-        type(None): "null",
-        list: "array",
-        dict: "object",
-    }
-    return names[type(value)]
-
-
-def _exactly(value: Any) -> dict[str, Any]:
-    if isinstance(value, bool) or value is None:
-        return {}
-    if isinstance(value, int | float):
-        return {"minimum": value, "maximum": value, "multipleOf": value or 1}
-    if isinstance(value, str):
-        return {"minLength": len(value), "maxLength": len(value)}
-    return {}
+def _finite(schema: Schema) -> set[str]:
+    values = schema["enum"]
+    return ({"null"} if None in values else set()) | (
+        {"boolean"} if {True, False} <= {each for each in values if type(each) is bool} else set()
+    )
 
 
 def _types(schemas: list[Schema]) -> str:
     words = []
     for each in schemas:
         if "enum" in each:
-            words.append(f"one of {_listed(each['enum'])}")
+            values = each["enum"]
+            is_plain = values in ([None], [False, True])
+            words.append({1: "null", 2: "boolean"}[len(values)] if is_plain else f"one of {_listed(values)}")
         else:
             words.append(" ".join(filter(None, (each.get("type", "anything"), each.get("format")))))
-    return " or ".join(dict.fromkeys(words))
+    return " or ".join(dict.fromkeys(words)) or "nothing"
 
 
 def _listed(values: list[Any]) -> str:
     return ", ".join(map(repr, values[:8])) + (", ..." if len(values) > 8 else "")
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
-
-
-def _key(schema: Schema) -> str:
-    return str(schema["$ref"]) if "$ref" in schema else repr(schema)

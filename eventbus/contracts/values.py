@@ -2,256 +2,273 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from decimal import Decimal
-from random import Random
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
-from eventbus.contracts.schema import DECIMAL
+from eventbus.contracts.conform import Conformance
+from eventbus.contracts.dialect import Schema, target
+from eventbus.contracts.normal import join
+from eventbus.contracts.texts import integer_edges, number, number_edges, plain_text, text_edges
 from eventbus.errors import ContractError
 
-Schema = Mapping[str, Any]
-
 _DEEPEST = 6
-_FORMATS = {
-    "uuid": "018f0000-0000-7000-8000-000000000001",
-    "date-time": "2026-01-31T12:00:00Z",
-    "date": "2026-01-31",
-    "time": "12:00:00Z",
-    "duration": "PT1H",
-    "email": "ada@example.org",
-    "uri": "https://example.org/",
-    "ipv4": "192.0.2.1",
-    "ipv6": "2001:db8::1",
-    "binary": "",
-}
+_NEVER = 40
 
 
 def example(schema: Schema) -> Any:
-    """Return one plain value of `schema`, with all of its fields."""
+    """Return one plain value of `schema`, with all of its fields.
+
+    Raises:
+        ContractError: none could be made.
+    """
     return _Maker(schema).plain(schema, 0)
 
 
 def edges(schema: Schema, *, most: int = 500) -> Iterator[Any]:
-    """Yield values of `schema` that each differ from the plain one in one place: each variant, the shortest, the largest."""
-    maker = _Maker(schema)
-    for count, value in enumerate(maker.variants(schema, 0)):
-        if count >= most:
-            return
-        yield value
+    """Yield values of `schema` that each differ from the plain one in one place: each variant, the shortest, the largest.
+
+    They come from the fields in turn, so that a field with many does not keep the others from being tried.
+    """
+    yield from islice(_Maker(schema).variants(schema, 0), most)
+
+
+_COUNTED = 2_000
+
+
+def trial_values(contract: Any, most: int = 500) -> tuple[list[Any], int]:
+    """Return values that the owner of a contract may send, and of how many they are the first."""
+    if contract.trials is not None:
+        found = [*contract.examples, *contract.trials]
+        return found[:most], len(found)
+    made = list(islice(_Maker(contract.schema).variants(contract.schema, 0), _COUNTED))
+    found = [*contract.examples, example(contract.schema), *made]
+    return found[:most], len(found)
+
+
+def in_turn(sources: Iterable[Iterator[Any]]) -> Iterator[Any]:
+    """Yield one of each, then the next of each."""
+    left = list(sources)
+    while left:
+        still: list[Iterator[Any]] = []
+        for source in left:
+            for value in islice(source, 1):
+                yield value
+                still.append(source)
+        left = still
 
 
 class _Maker:
     def __init__(self, root: Schema) -> None:
-        self._definitions = root.get("$defs", {})
+        self._root = root
+        self._conformance = Conformance(root)
 
-    def _resolve(self, schema: Schema) -> Schema:
-        while "$ref" in schema:
-            schema = self._definitions[schema["$ref"].rsplit("/", 1)[1]]
-        if len(schema.get("allOf", ())) == 1:
-            return self._resolve(schema["allOf"][0])
-        return schema
+    def _alternatives(self, schema: Any, path: tuple[str, ...] = ()) -> list[Schema]:
+        """Return the alternatives of a schema; fields and items stay as they are."""
+        if schema is True:
+            return [{}]
+        if schema is False:
+            return []
+        own = {word: value for word, value in schema.items() if word not in ("$ref", "anyOf", "oneOf", "allOf")}
+        groups: list[list[Schema]] = []
+        if "$ref" in schema:
+            if schema["$ref"] in path:
+                return []
+            groups.append(self._alternatives(target(schema["$ref"], self._root), (*path, schema["$ref"])))
+        groups += [self._alternatives(each, path) for each in schema.get("allOf", ())]
+        for word in ("anyOf", "oneOf"):
+            if word in schema:
+                groups.append([one for each in schema[word] for one in self._alternatives(each, path)])
+        found: list[Schema] = [own]
+        for group in groups:
+            found = [_joined(one, other) for one in found for other in group]
+        kinds = own.get("type")
+        if isinstance(kinds, list):
+            return [{**each, "type": kind} for each in found for kind in kinds]
+        return found
 
-    def _alternatives(self, schema: Schema) -> list[Schema]:
-        schema = self._resolve(schema)
-        if "anyOf" in schema or "oneOf" in schema:
-            return [each for part in schema.get("anyOf") or schema["oneOf"] for each in self._alternatives(part)]
-        return [schema]
-
-    def plain(self, schema: Schema, depth: int) -> Any:
+    def plain(self, schema: Any, depth: int) -> Any:
         """Return the plainest value; of a recursive schema the one that ends soonest."""
-        if schema.get("examples"):
-            return schema["examples"][0]
+        if depth > _NEVER:
+            raise ContractError("no example could be made: the class needs itself without an end")
+        if isinstance(schema, Mapping) and schema.get("examples"):
+            given = schema["examples"][0]
+            if self._conformance.holds(schema, given):
+                return given
         alternatives = self._alternatives(schema)
         if depth > _DEEPEST:  # away from whatever goes deeper
             alternatives.sort(key=lambda each: each.get("type") in ("object", "array"))
-        chosen = alternatives[0]
-        if "const" in chosen:
-            return chosen["const"]
-        if "enum" in chosen:
-            return chosen["enum"][0]
-        return getattr(self, f"_plain_{chosen.get('type', 'anything')}")(chosen, depth)
+        problem: ContractError | None = None
+        for chosen in alternatives:
+            try:
+                return self._plain(chosen, depth)
+            except ContractError as error:
+                problem = problem or error
+        raise problem or ContractError("no example could be made: nothing is allowed in one place")
 
-    def _plain_anything(self, schema: Schema, depth: int) -> Any:
-        return "anything"
-
-    def _plain_null(self, schema: Schema, depth: int) -> None:
-        return None
-
-    def _plain_boolean(self, schema: Schema, depth: int) -> bool:
-        return True
-
-    def _plain_integer(self, schema: Schema, depth: int) -> int:
-        return int(_number(schema, 1))
-
-    def _plain_number(self, schema: Schema, depth: int) -> float:
-        return float(_number(schema, 1.5))
-
-    def _plain_string(self, schema: Schema, depth: int) -> str:
-        if schema.get("format") == "decimal":
-            return _decimal(schema.get(DECIMAL, {}))
-        if "format" in schema and schema["format"] in _FORMATS:
-            return _FORMATS[schema["format"]]
-        if "contentEncoding" in schema:
-            return "AAEC"
-        if "pattern" in schema:
-            return _matching(schema)
-        least, most = schema.get("minLength", 0), schema.get("maxLength", 20)
-        return "text".ljust(least, "x")[: max(most, least)]
+    def _plain(self, schema: Schema, depth: int) -> Any:
+        if "const" in schema:
+            return schema["const"]
+        if "enum" in schema:
+            return schema["enum"][0]
+        kind = schema.get("type")
+        if kind == "object" or (kind is None and "properties" in schema):
+            return self._plain_object(schema, depth)
+        if kind == "array":
+            return self._plain_array(schema, depth)
+        if kind == "string":
+            return plain_text(schema)
+        if kind == "integer":
+            return int(number(schema, 1))
+        if kind == "number":
+            return float(number(schema, 1.5))
+        return {"null": None, "boolean": True}.get(str(kind), "anything")
 
     def _plain_array(self, schema: Schema, depth: int) -> list[Any]:
         firsts = [self.plain(each, depth + 1) for each in schema.get("prefixItems", ())]
         least = schema.get("minItems", 0)
+        items = schema.get("items", True)
         wanted = max(least, 0 if depth > _DEEPEST else min(1, schema.get("maxItems", 1)))
-        items = schema.get("items", {})
-        while len(firsts) < wanted and items is not False:
-            firsts.append(self.plain(items, depth + 1))
-        return firsts
+        if items is False or len(firsts) >= wanted:
+            return firsts
+        if not schema.get("uniqueItems") or wanted - len(firsts) == 1:
+            return [*firsts, *[self.plain(items, depth + 1)] * (wanted - len(firsts))]
+        return [*firsts, *self._different(items, depth + 1, wanted - len(firsts))]
+
+    def _different(self, schema: Any, depth: int, count: int) -> list[Any]:
+        found: list[Any] = []
+        numbers = [{**each, "type": each["type"]} for each in self._alternatives(schema) if each.get("type") == "integer"]
+        low = int(number(numbers[0], 1)) if numbers else 0
+        candidates: Iterable[Any] = range(low, low + count) if numbers else self.variants(schema, depth)
+        for value in candidates:
+            if value not in found and self._conformance.holds(schema, value):
+                found.append(value)
+            if len(found) == count:
+                return found
+        texts = [each for each in self._alternatives(schema) if each.get("type") == "string"]
+        for place in range(count * 3):
+            value = f"text{place}"
+            if texts and value not in found and self._conformance.holds(schema, value):
+                found.append(value)
+            if len(found) == count:
+                return found
+        raise ContractError(f"no {count} different items could be made; give the field Field(examples=[...])")
+
+    def _keys(self, schema: Schema, count: int, depth: int) -> list[str]:
+        names = schema.get("propertyNames", True)
+        patterns = list(schema.get("patternProperties", {}))
+        if names is True and patterns:
+            names = {"type": "string", "pattern": patterns[0]}
+        if names is True:
+            return ["key", *(f"key{place}" for place in range(1, count))][: max(count, 1)]
+        text = {"allOf": [{"type": "string"}, names]}
+        return self._different(text, depth + 1, count) if count > 1 else [self.plain(text, depth + 1)]
 
     def _plain_object(self, schema: Schema, depth: int) -> dict[str, Any]:
-        made = {name: self.plain(each, depth + 1) for name, each in schema.get("properties", {}).items()}
-        more = schema.get("additionalProperties")
-        if isinstance(more, Mapping) and not made and depth <= _DEEPEST:
-            made["key"] = self.plain(more, depth + 1)
+        fields = schema.get("properties", {})
+        needed = schema.get("required", ())
+        made = {
+            name: self.plain(each, depth + 1) for name, each in fields.items() if depth <= _DEEPEST + 2 or name in needed
+        }
+        made.update({name: "anything" for name in needed if name not in fields})
+        more = self._further(schema)
+        least = schema.get("minProperties", 0)
+        if more is not None and (least > len(made) or (not made and depth <= _DEEPEST)) and schema.get("maxProperties", 1):
+            for key in self._keys(schema, max(least - len(made), 1), depth):
+                made[key] = self.plain(more, depth + 1)
         return made
+
+    def _further(self, schema: Schema) -> Any:
+        """Return the schema of entries without a name; None where there are none."""
+        patterns = list(schema.get("patternProperties", {}).values())
+        more = patterns[0] if patterns else schema.get("additionalProperties", True)
+        if more is False or (more is True and schema.get("properties") and "additionalProperties" not in schema):
+            return None
+        return more
 
     # -- edges ------------------------------------------------------------------------------------------------------
 
-    def variants(self, schema: Schema, depth: int) -> Iterator[Any]:
+    def variants(self, schema: Any, depth: int) -> Iterator[Any]:
         """Yield the plain value of each alternative, and what lies at its edges."""
         if depth > _DEEPEST:
             return
-        for each in self._alternatives(schema):
-            if "enum" in each:
-                yield from each["enum"]
-            elif "const" in each:
-                yield each["const"]
-            else:
-                yield self.plain(each, depth)
-                yield from getattr(self, f"_edges_{each.get('type', 'anything')}")(each, depth)
+        yield from in_turn(self._variants(each, depth) for each in self._alternatives(schema))
 
-    def _edges_anything(self, schema: Schema, depth: int) -> Iterator[Any]:
-        yield from (None, 0, "", [], {"key": 1.5})
-
-    def _edges_null(self, schema: Schema, depth: int) -> Iterator[Any]:
-        yield from ()
-
-    def _edges_boolean(self, schema: Schema, depth: int) -> Iterator[Any]:
-        yield False
-
-    def _edges_integer(self, schema: Schema, depth: int) -> Iterator[Any]:
-        step = int(schema.get("multipleOf", 1))
-        low = schema.get("minimum", schema.get("exclusiveMinimum", -(2**53) - 1) + 1)
-        high = schema.get("maximum", schema.get("exclusiveMaximum", 2**53) - 1)
-        yield int(-(-low // step) * step)
-        yield int(high // step * step)
-
-    def _edges_number(self, schema: Schema, depth: int) -> Iterator[Any]:
-        low, high = schema.get("minimum"), schema.get("maximum")
-        yield from (float(each) for each in (low, high) if each is not None)
-        if low is None and "exclusiveMinimum" not in schema:
-            yield -1e300
-
-    def _edges_string(self, schema: Schema, depth: int) -> Iterator[Any]:
-        if schema.get("format") == "decimal":
-            yield from _decimal_edges(schema.get(DECIMAL, {}))
-        elif not schema.keys() & {"format", "contentEncoding", "pattern"}:
-            yield "x" * schema.get("minLength", 0)
-            yield "ü" * schema.get("maxLength", max(schema.get("minLength", 0), 300))
-        elif "contentEncoding" in schema:
-            yield ""
+    def _variants(self, schema: Schema, depth: int) -> Iterator[Any]:
+        if "const" in schema or "enum" in schema:
+            yield from (schema["const"],) if "const" in schema else schema["enum"]
+            return
+        try:
+            yield self._plain(schema, depth)
+        except ContractError:
+            return
+        kind = schema.get("type")
+        if kind == "object" or (kind is None and "properties" in schema):
+            yield from self._edges_object(schema, depth)
+        elif kind == "array":
+            yield from self._edges_array(schema, depth)
+        elif kind == "string":
+            yield from text_edges(schema)
+        elif kind == "integer":
+            yield from integer_edges(schema)
+        elif kind == "number":
+            yield from number_edges(schema)
+        elif kind == "boolean":
+            yield False
+        elif kind is None:
+            yield from (None, 0, "", [], {"key": 1.5}, True, {})
 
     def _edges_array(self, schema: Schema, depth: int) -> Iterator[Any]:
         plain = self._plain_array(schema, depth)
         firsts = schema.get("prefixItems", ())
-        for place, each in enumerate(firsts):
-            yield from ([*plain[:place], value, *plain[place + 1 :]] for value in self.variants(each, depth + 1))
-        items = schema.get("items", {})
-        if items is not False and schema.get("maxItems", 1) > len(firsts):
-            least, most = schema.get("minItems", 0), schema.get("maxItems")
+        items = schema.get("items", True)
+        least, most = schema.get("minItems", 0), schema.get("maxItems", 1000)
+
+        def with_item(place: int, part: Any) -> Iterator[Any]:
+            for value in self.variants(part, depth + 1):
+                yield [*plain[:place], value, *plain[place + 1 :]]
+
+        yield from in_turn(with_item(place, each) for place, each in enumerate(firsts))
+        if items is False or most <= len(firsts):
+            return
+        if not schema.get("uniqueItems"):
             filler = self.plain(items, depth + 1)
-            for value in self.variants(items, depth + 1):
-                yield [*plain[: len(firsts)], value, *[filler] * (max(least, 1) - len(firsts) - 1)]
-            if not schema.get("uniqueItems"):
-                yield [*plain[: len(firsts)], *[filler] * (least - len(firsts))]
-                yield [*plain[: len(firsts)], *[filler] * (min(most or 3, 1000) - len(firsts))]
+            yield [*plain[: len(firsts)], *[filler] * max(0, least - len(firsts))]
+            yield [*plain[: len(firsts)], *[filler] * (min(most if "maxItems" in schema else 3, 1000) - len(firsts))]
+        elif not least:
+            yield plain[: len(firsts)]
+        for value in self.variants(items, depth + 1):
+            yield [*plain[: len(firsts)], value, *plain[len(firsts) + 1 :]]
 
     def _edges_object(self, schema: Schema, depth: int) -> Iterator[Any]:
         plain = self._plain_object(schema, depth)
-        required = schema.get("required", ())
-        for name, each in schema.get("properties", {}).items():
-            yield from ({**plain, name: value} for value in self.variants(each, depth + 1))
-            if name not in required:
+        fields, required = schema.get("properties", {}), schema.get("required", ())
+
+        def with_field(name: str, part: Any) -> Iterator[Any]:
+            if name not in required and len(plain) > schema.get("minProperties", 0):
                 yield {other: value for other, value in plain.items() if other != name}
-        more = schema.get("additionalProperties")
-        if isinstance(more, Mapping):
-            yield {name: plain[name] for name in schema.get("properties", {})}
-            yield from ({**plain, "key": value} for value in self.variants(more, depth + 1))
+            yield from ({**plain, name: value} for value in self.variants(part, depth + 1))
+
+        def with_entry(part: Any) -> Iterator[Any]:
+            if not schema.get("minProperties"):
+                yield {name: plain[name] for name in fields if name in plain}
+            key = self._keys(schema, 1, depth)[0]
+            yield from ({**plain, key: value} for value in self.variants(part, depth + 1))
+            if "propertyNames" in schema:
+                names = self.variants({"allOf": [{"type": "string"}, schema["propertyNames"]]}, depth + 1)
+                yield from ({**plain, name: self.plain(part, depth + 1)} for name in names)
+
+        sources = [with_field(name, each) for name, each in fields.items()]
+        more = self._further(schema)
+        if more is not None and schema.get("maxProperties", len(plain) + 1) > len(fields):
+            sources.append(with_entry(more))
+        yield from in_turn(sources)
 
 
-def _number(schema: Schema, preferred: float) -> float:
-    low = schema.get("minimum", schema.get("exclusiveMinimum"))
-    high = schema.get("maximum", schema.get("exclusiveMaximum"))
-    value = preferred
-    if low is not None and value <= low:
-        value = low + (0 if "minimum" in schema else 1)
-    if high is not None and value >= high:
-        value = high - (0 if "maximum" in schema else 1)
-        if low is not None and value <= low and "minimum" not in schema:
-            value = (low + high) / 2
-    step = schema.get("multipleOf")
-    return value if step is None else -(-value // step) * step
-
-
-def _decimal(bounds: Schema) -> str:
-    places = int(bounds.get("decimalPlaces", 2))
-    digits = int(bounds.get("maxDigits", 28))
-    smallest = Decimal(1).scaleb(-places)
-    value = Decimal("1").quantize(smallest) if digits > places else smallest
-    low, high = _decimal_limits(bounds, smallest)
-    if low is not None and value < low:
-        value = low
-    if high is not None and value > high:
-        value = high
-    return format(value.quantize(smallest) if digits > places else value, "f")
-
-
-def _decimal_limits(bounds: Schema, smallest: Decimal) -> tuple[Decimal | None, Decimal | None]:
-    low = Decimal(bounds["minimum"]) if "minimum" in bounds else None
-    high = Decimal(bounds["maximum"]) if "maximum" in bounds else None
-    if "exclusiveMinimum" in bounds:
-        low = Decimal(bounds["exclusiveMinimum"]) + smallest
-    if "exclusiveMaximum" in bounds:
-        high = Decimal(bounds["exclusiveMaximum"]) - smallest
-    return low, high
-
-
-def _decimal_edges(bounds: Schema) -> Iterator[str]:
-    places, digits = int(bounds.get("decimalPlaces", 2)), int(bounds.get("maxDigits", 15))
-    smallest = Decimal(1).scaleb(-places)
-    low, high = _decimal_limits(bounds, smallest)
-    largest = Decimal(10) ** (digits - places) - smallest
-    yield format(max(low, -largest) if low is not None else -largest, "f")
-    yield format(min(high, largest) if high is not None else largest, "f")
-
-
-def _matching(schema: Schema) -> str:
-    """Return a text that the pattern matches.
-
-    Raises:
-        ContractError: none was found; the field needs an example of its own.
-    """
-    try:
-        import rstr
-    except ImportError:
-        raise ContractError("examples of patterns need an extra: pip install 'eventbus[contracts]'") from None
-    least, most = schema.get("minLength", 0), schema.get("maxLength", 10_000)
-    for seed in range(50):
-        try:
-            text = str(rstr.Rstr(Random(seed)).xeger(schema["pattern"]))
-        except (re.error, KeyError, ValueError, TypeError):
-            break
-        if least <= len(text) <= most and re.search(schema["pattern"], text):
-            return text
-    raise ContractError(f"no text found for the pattern {schema['pattern']!r}; give the field Field(examples=[...])")
+def _joined(one: Schema, other: Schema) -> Schema:
+    if not one.keys() - {"title", "description"}:
+        return other
+    pattern = one.get("pattern") or other.get("pattern")
+    return (
+        join(one, other) or {"enum": []} if pattern is None else {**(join(one, other) or {"enum": []}), "pattern": pattern}
+    )
