@@ -12,7 +12,7 @@ from eventbus.cli.session import INCOMPATIBLE, complaints, out
 from eventbus.contracts.asyncapi import asyncapi
 from eventbus.contracts.catalogue import write_catalogue
 from eventbus.contracts.evolution import MODES, Mode, check_evolution
-from eventbus.contracts.paths import impact
+from eventbus.contracts.impact import impact
 from eventbus.contracts.publish import check_golden, publish, retire
 from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.targets import configured, owned_events, services_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 from eventbus.contracts.contract import Contract, contract_of
 from eventbus.contracts.difference import Difference, Kind
 from eventbus.contracts.evolution import Break, breaks, check_evolution
-from eventbus.contracts.paths import impact
+from eventbus.contracts.impact import impact
 from eventbus.contracts.publish import check_golden, publish, retire
 from eventbus.contracts.reading import read_contract
 from eventbus.contracts.sources import load_contracts

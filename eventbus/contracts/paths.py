@@ -1,39 +1,16 @@
-"""Paths: which fields a schema has, and who reads one of them."""
+"""Paths: which fields a schema has, and which of them a reader takes."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from eventbus.contracts.dialect import NAMES, target
 from eventbus.contracts.difference import step
-from eventbus.contracts.schema import read_schema
-from eventbus.event import event_topic
-
-if TYPE_CHECKING:
-    from eventbus.contracts.contract import Contract
-    from eventbus.contracts.views import View
 
 _STEP = re.compile(r'"(?:[^"\\]|\\.)*"|\[\d*\]|\{\}|[^.\[\]{}"]+')
-
-
-def impact(field: str, views: Iterable[View], contracts: Iterable[Contract]) -> tuple[list[str], list[str]]:
-    """Return who reads `topic.field` (names of views), and which fields of that topic nobody reads.
-
-    Who reads an object whole, as a map or as anything, reads all that is below it. A field inside a list is written
-    `lines[].quantity` or `lines.quantity`; a name that looks like a path is quoted, as `"a.b"`.
-    """
-    known = list(contracts)
-    topic = max((c.topic for c in known if field == c.topic or field.startswith(f"{c.topic}.")), key=len, default="")
-    asked = split(field.removeprefix(topic).removeprefix("."))
-    mine = [view for view in views if event_topic(view.event_type) == topic]
-    read = {view.name: read_paths(read_schema(view.event_type)) for view in mine}
-    readers = sorted({name for name, paths in read.items() if not asked or any(_covers(*each, asked) for each in paths)})
-    every = [each for paths in read.values() for each in paths]
-    sent = {each for c in known if c.topic == topic and c.retired is None for each in field_paths(c.schema)}
-    return readers, sorted(each for each in sent if not any(_covers(*path, split(each)) for path in every))
 
 
 def split(path: str) -> tuple[str, ...]:
@@ -46,7 +23,7 @@ def split(path: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _covers(read: tuple[str, ...], is_whole: bool, asked: tuple[str, ...]) -> bool:
+def covers(read: tuple[str, ...], is_whole: bool, asked: tuple[str, ...]) -> bool:
     """Whether who reads one path reads the field asked for: itself, something below it, or it as a part of a whole."""
     if len(read) < len(asked):
         return is_whole and _fits(read, asked[: len(read)])
