@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventbus import ConfigurationError, failpoints
+from eventbus import ConfigurationError
+from eventbus.runtime import failpoints
 from eventbus.runtime.failpoints import PLACES, FailpointError, read_failpoints, set_failpoint
 from eventbus.sql import Database, metadata
 from tests.nsqd import Nsqd, Process
