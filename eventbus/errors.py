@@ -22,7 +22,6 @@ Every error is an `EventBusError` and says what was wrong, where, and what to do
       HandlerTimeoutError       a handler ran past its time limit and was interrupted
       HandlerResultError        a handler returned something that is no event
       ReplayError               a dead letter that cannot be replayed
-      Unavailable               what a handler needs is away, through no fault of its event
 
 The three kinds of `PublishError` carry the names of the outcomes they tell apart, not the suffix.
 
@@ -131,13 +130,6 @@ class HandlerResultError(EventBusError):
 
 class ReplayError(EventBusError):
     """Raised when a dead letter cannot be replayed because its bytes are no envelope."""
-
-
-class Unavailable(EventBusError):  # noqa: N818 - a state, and no fault of the event
-    """Raised where what a handler needs is away, such as the database of its inbox.
-
-    The event comes again until it is back, and none of that counts as an attempt; the channel backs off meanwhile.
-    """
 
 
 class Verdict(Exception):  # noqa: N818 - no error, but a decision

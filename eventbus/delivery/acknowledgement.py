@@ -19,7 +19,7 @@ from eventbus.delivery.outcome_log import OutcomeLog
 from eventbus.delivery.received import Received, Source
 from eventbus.delivery.unhandled import UnhandledTypes
 from eventbus.engines.base import Delivery
-from eventbus.errors import HandlerTimeoutError, Reject, RetryLater, Unavailable
+from eventbus.errors import HandlerTimeoutError, Reject, RetryLater
 from eventbus.handlers.binding import Binding
 from eventbus.middleware import Middleware, Outcome
 from eventbus.runtime.redaction import text_of
@@ -33,8 +33,8 @@ AFTER_A_FAULT = 5.0
 """Seconds before a delivery comes again that was ended by a fault which is not its handler's."""
 _MOST_FAULTS = 8
 """Deliveries of one that meets such a fault each time, before it is parked."""
-_AWAY = 5.0
-"""Longest pause in seconds before an event comes again whose handler lacks what it needs."""
+_APART = 2.0
+"""Seconds over which the last attempts of events are spread that may have killed their process."""
 _REMEMBERED = 10_000
 
 
@@ -108,26 +108,28 @@ class Acknowledger:
     def may_begin(self, binding: Binding, delivery: Delivery, envelope: Envelope, attempt: int) -> bool:
         """Answer a delivery whose attempts are used up before it begins; return whether it is to be handled.
 
-        An engine that counts deliveries cannot tell a run whose process died from a delivery that nobody began. Before
-        the last attempt that is cleared up: a copy takes its place whose count is known to be right. If that one comes
-        again, a run of it began and did not end.
+        An engine that counts deliveries cannot tell a run whose process died from a delivery that nobody began, or whose
+        neighbour killed the process. So before the last attempt a copy takes the place of the delivery whose count is known
+        to be right, and which comes at a moment of its own, apart from those that were in flight with it. If that one comes
+        a second time it has another chance of the same kind, and then no more.
         """
-        limit = binding.retry.attempts
-        if attempt == limit and (delivery.attempts == 1 or self._engine.counts_runs):
+        limit, seen = binding.retry.attempts, self._failed_here.get(envelope.id, 0)
+        is_copy = envelope.replay_for is not None and envelope.prior_attempts >= limit - 1
+        if delivery.attempts == 1 and (attempt == limit or is_copy):
             return True
-        if self._failed_here.get(envelope.id, 0) >= limit - 1 and attempt == limit:
+        if attempt == limit and (self._engine.counts_runs or seen >= limit - 1):
             return True
-        is_exact = envelope.replay_for is not None and envelope.prior_attempts >= limit - 1
-        if is_exact or self._engine.counts_runs:
+        if self._engine.counts_runs or seen >= limit or (is_copy and envelope.prior_attempts >= limit):
             reason = f"attempts used up: {limit}, and the last run did not end: its process died, or could not answer"
             self.park(delivery, envelope, reason, None, limit)
         else:
-            self._deferral.defer(delivery, envelope.deliver_at, limit - 1, timeout=self._host.publish_timeout)
+            prior = envelope.prior_attempts + 1 if is_copy else limit - 1
+            self.defer(delivery, envelope, self._engine.clock.time() + 0.1 + _APART * self._host.randomness.random(), prior)
         return False
 
     def would_park(self, binding: Binding, item: Received, error: BaseException) -> bool:
         """Whether this failure is the end of the delivery."""
-        if isinstance(error, StopInterrupt | Unavailable):
+        if isinstance(error, StopInterrupt):
             return False
         if isinstance(error, Reject):
             return True
@@ -154,16 +156,11 @@ class Acknowledger:
             place = error.__traceback__  # where it was when its time was up
             error = HandlerTimeoutError(f"{binding.name} ran longer than {binding.timeout:g} s and was interrupted")
             error.__traceback__ = place
-        if isinstance(error, Unavailable):
-            seconds = min(_AWAY, binding.retry.ceiling) * (0.5 + 0.5 * self._host.randomness.random())
-            self.log.write(logging.WARNING, "postponed", envelope, attempt, f"{binding.name} lacks what it needs", error)
-            self.defer(delivery, envelope, self._engine.clock.time() + seconds, attempt - 1)
-            self.settled(Outcome.POSTPONED, envelope, delivery, error)
-            return True
         if isinstance(error, Reject):
             self.park(delivery, envelope, f"rejected: {text_of(error.reason)}", None, attempt)
             return False
         if isinstance(error, RetryLater) and attempt < binding.retry.attempts:
+            self._note_failure(envelope)
             self._postpone(delivery, envelope, error.after, attempt)
             self.log.write(logging.INFO, "postponed", envelope, attempt, f"{binding.name} asks for it in {error.after:g} s")
             self.settled(Outcome.POSTPONED, envelope, delivery)
@@ -171,6 +168,7 @@ class Acknowledger:
         if not binding.retry.retries(error):
             self.park(delivery, envelope, f"rejected: {type(error).__name__}", error, attempt)
             return False
+        self._note_failure(envelope)
         if attempt >= binding.retry.attempts:
             self.park(delivery, envelope, f"attempts used up: {attempt}", error, attempt)
             return True
@@ -187,11 +185,13 @@ class Acknowledger:
         self.settled(Outcome.RETRIED, envelope, delivery, error)
         return True
 
-    def _postpone(self, delivery: Delivery, envelope: Envelope, seconds: float, attempt: int) -> None:
+    def _note_failure(self, envelope: Envelope) -> None:
         known = self._failed_here
         known[envelope.id] = known.pop(envelope.id, 0) + 1
         if len(known) > _REMEMBERED:
             known.popitem(last=False)
+
+    def _postpone(self, delivery: Delivery, envelope: Envelope, seconds: float, attempt: int) -> None:
         if seconds <= self._engine.max_delay:
             delivery.requeue(seconds)
         else:

@@ -21,7 +21,6 @@ from eventbus.delivery.received import Received
 from eventbus.delivery.routes import Route
 from eventbus.delivery.running import RunningInvocations
 from eventbus.engines.base import Delivery
-from eventbus.errors import Unavailable
 from eventbus.middleware import Outcome, RunObserver
 
 log = logging.getLogger("eventbus.delivery")
@@ -158,7 +157,7 @@ class Executor:
             except BaseException as fault:  # the answer itself failed
                 self._acknowledger.broken(item.delivery, item.envelope, fault)
         if speaks:
-            self._flow.failed(items[0].envelope, is_first=items[0].attempt == 1 or isinstance(error, Unavailable))
+            self._flow.failed(items[0].envelope, is_first=items[0].attempt == 1)
 
     def held(self, routes: Mapping[str, Route]) -> list[Delivery]:
         """Return what runs or waits for a run or for its batch."""
