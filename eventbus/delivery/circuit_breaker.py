@@ -11,6 +11,9 @@ failure alone. And one publisher's trouble stays his: where events of one source
 succeed meanwhile, the fault is in the first ones, and they count no more until they succeed, or until so many of them failed
 with no success of others between that the proof is stale.
 
+A test that passes says that the alarm may have been false: with each of them twice as many failures are needed for the next
+one, until the channel has worked for a while.
+
     state      event                               next state   what flow control does
     CLOSED     failure, fewer than `after` in row  CLOSED
     CLOSED     failure number `after` in a row     OPEN         hold all, start a timer of `pause()` seconds
@@ -43,6 +46,9 @@ Group = tuple[str, str]
 _STALE = 10
 """So many times `after` failures of a blamed group, with no success of others between, end the blame."""
 _MOST_GROUPS = 256
+_MOST_PATIENCE = 32
+_WORKED = 50
+"""Successes in a row after which a channel counts as working again."""
 
 
 class CircuitBreaker:
@@ -52,13 +58,15 @@ class CircuitBreaker:
         is_alert: whether a success means anything: only then need it be told.
     """
 
-    __slots__ = ("_blamed", "_streaks", "is_alert", "level", "policy", "state")
+    __slots__ = ("_blamed", "_patience", "_streaks", "_worked", "is_alert", "level", "policy", "state")
 
     def __init__(self, policy: Backoff) -> None:
         self.policy = policy
         self.state = State.CLOSED
         self.is_alert = False
         self.level = 0
+        self._patience = 1
+        self._worked = 0
         self._streaks: dict[Group, int] = {}
         """First failures of events since the last success, by group."""
         self._blamed: dict[Group, int] = {}
@@ -88,7 +96,8 @@ class CircuitBreaker:
             if group not in self._streaks and len(self._streaks) >= _MOST_GROUPS:
                 group = ("", "")
             self._streaks[group] = self._streaks.get(group, 0) + 1
-            if self.failures < self.policy.after:
+            self._worked = 0
+            if self.failures < self.policy.after * self._patience:
                 return False
         self.level += 1
         self.state = State.OPEN
@@ -117,9 +126,14 @@ class CircuitBreaker:
                 self._blamed[other] = stale_after
         self._streaks.clear()
         self.level = 0
-        self.is_alert = bool(self._blamed)
         passed = self.state is State.HALF_OPEN
         self.state = State.CLOSED
+        self._worked += 1
+        if passed:
+            self._patience, self._worked = min(2 * self._patience, _MOST_PATIENCE), 0
+        elif self._worked >= _WORKED:
+            self._patience = 1
+        self.is_alert = bool(self._blamed) or self._patience > 1
         return passed
 
     def probe(self) -> None:

@@ -56,7 +56,8 @@ class Dispatcher:
         # room for the running ones and as many waiting, so that no worker waits for the network
         self.max_in_flight = service.max_in_flight or max(host.max_in_flight, 2 * concurrency)
         clock = host.engine.clock
-        self.flow = FlowControl(service.backoff, clock, f"{topic}/{self.channel}", self.max_in_flight)
+        most = service.max_in_flight or host.max_in_flight
+        self.flow = FlowControl(service.backoff, clock, f"{topic}/{self.channel}", self.max_in_flight, most)
         self.workers = Workers(self._work, concurrency, self.flow.breaker)
         self.flow.control(self.workers)
         self._acknowledger = Acknowledger(self, topic, host.middleware)

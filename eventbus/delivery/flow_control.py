@@ -13,8 +13,8 @@ from eventbus.wire.envelope import Envelope
 
 log = logging.getLogger("eventbus.delivery")
 
-_FOR_A_NEW_ONE = 0.25
-"""Longest time in seconds that a test waits for a delivery that was never tried: one that failed before says less."""
+_GATHERING = 0.25
+"""Longest time in seconds for which deliveries are gathered before one of them is tried."""
 
 
 class FlowControl:
@@ -23,13 +23,15 @@ class FlowControl:
     Args:
         name: topic and channel, for people.
         max_in_flight: deliveries held while all flows.
+        most: deliveries that may be held at all, to find one that was never tried among them.
     """
 
-    def __init__(self, policy: Backoff, clock: Clock, name: str, max_in_flight: int) -> None:
+    def __init__(self, policy: Backoff, clock: Clock, name: str, max_in_flight: int, most: int) -> None:
         self.breaker = CircuitBreaker(policy)
         self._clock = clock
         self._name = name
         self._max_in_flight = max_in_flight
+        self._most = most
         self._workers: Workers | None = None
         self._subscription: Subscription | None = None
 
@@ -73,26 +75,15 @@ class FlowControl:
 
     def _probe(self) -> None:
         self.breaker.probe()
-        # one that was never tried says most: the newest that is held, or else one that is asked for
-        self._ask_for_one()
-        if self._workers is not None:
-            self._workers.probe(with_retries=False)
-            self._clock.call_later(min(_FOR_A_NEW_ONE, self.breaker.pause()), self._probe_with_retries)
-
-    def _probe_with_retries(self) -> None:
-        if self.breaker.state is State.HALF_OPEN and self._workers is not None and self._workers.is_probing:
-            self._workers.probe()
+        # one that was never tried says most, and it may wait in the engine behind many that fail: as many as may be held
+        # come in for a moment, and the newest of them is tried
+        self._limit(self._most)
+        self._clock.call_later(min(_GATHERING, self.breaker.pause()), self.probe_again)
 
     def probe_again(self) -> None:
-        """Try the next one, where the test that ended neither passed nor failed."""
-        if self.breaker.state is State.HALF_OPEN:
-            self._ask_for_one()
-            if self._workers is not None:
-                self._workers.probe()
-
-    def _ask_for_one(self) -> None:
-        if self._subscription is not None:
-            self._limit(min(self._subscription.in_flight + 1, self._max_in_flight))
+        """Try the next one; also where the test that ended neither passed nor failed."""
+        if self.breaker.state is State.HALF_OPEN and self._workers is not None:
+            self._workers.probe()
 
     def _limit(self, count: int) -> None:
         if self._subscription is not None:

@@ -50,7 +50,6 @@ class Workers:
         "_is_closed",
         "_is_probing",
         "_is_waking",
-        "_with_retries",
         "_work",
         "chores",
         "queue",
@@ -69,7 +68,6 @@ class Workers:
         self._is_closed = False
         self._is_waking = False
         self._is_probing = False
-        self._with_retries = True
 
     def wake(self) -> None:
         """Schedule one worker, if none is scheduled and one can be had."""
@@ -95,19 +93,9 @@ class Workers:
         """Whether a worker is scheduled and has not begun."""
         return self._is_waking
 
-    @property
-    def is_probing(self) -> bool:
-        """Whether one item is let through that has not come yet."""
-        return self._is_probing
-
-    def probe(self, *, with_retries: bool = True) -> None:
-        """Let one item through although the channel backs off.
-
-        Args:
-            with_retries: also one that was tried before, where none is left that never was.
-        """
+    def probe(self) -> None:
+        """Let one item through although the channel backs off: one that was never tried, where there is one."""
         self._is_probing = True
-        self._with_retries = with_retries
         self.wake()
 
     def _take(self) -> Any | None:
@@ -117,14 +105,11 @@ class Workers:
         if state is State.CLOSED:
             return queue.popleft()
         if state is State.HALF_OPEN and self._is_probing:
+            self._is_probing = False
             position = untried(queue)
-            if position is None and self._with_retries:
-                position = 0
-            if position is not None:
-                self._is_probing = False
-                item = queue[position]
-                del queue[position]
-                return item
+            item = queue[position]
+            del queue[position]
+            return item
         return None
 
     def _run(self) -> None:
@@ -195,9 +180,10 @@ class Workers:
             worker.switch()
 
 
-def untried(queue: Sequence[Any]) -> int | None:
-    """Return the position of the newest delivery that was never tried: behind many that fail may wait one that does not."""
+def untried(queue: Sequence[Any]) -> int:
+    """Return the position of the newest delivery that was never tried, since behind many that fail may wait one that does
+    not; that of the oldest one where all were tried."""
     for position in range(len(queue) - 1, -1, -1):
         if queue[position].attempts <= 1:
             return position
-    return None
+    return 0
