@@ -61,8 +61,9 @@ def list_command(
             return
         if channel is None:
             raise ConfigurationError(f"dead list {topic}: name a channel as well; see: eventbus dead list")
+        where = _filter(ids, since, reason)  # a mistake in what was written is told before one of the broker
         letters = _letters(open_bus, topic, channel)
-        found = letters.list(limit=limit, where=_filter(ids, since, reason))
+        found = letters.list(limit=limit, where=where)
         if as_json:
             say_json([_tree(each) for each in found])
             return
@@ -112,8 +113,8 @@ def replay_command(
     Example: eventbus dead replay orders_placed fulfillment --reason Timeout --limit 100
     """
     with reported("dead replay"), connected(bus) as open_bus:
-        letters = _letters(open_bus, topic, channel)
         where = _filter(ids, since, reason)
+        letters = _letters(open_bus, topic, channel)
         _go_through(
             letters,
             "replayed",
@@ -138,8 +139,8 @@ def discard_command(
     Example: eventbus dead discard orders_placed fulfillment --since 1h --reason "no such article"
     """
     with reported("dead discard"), connected(bus) as open_bus:
-        letters = _letters(open_bus, topic, channel)
         where = _filter(ids, since, reason)
+        letters = _letters(open_bus, topic, channel)
         there = letters.count()
         which = f"up to {min(limit or there, there):,} of " if where is not None or limit is not None else "all "
         if not confirmed(f"Throw {which}{there:,} dead letters of {topic} on {channel} away for good?", yes=yes):
