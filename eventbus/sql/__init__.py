@@ -21,8 +21,9 @@ from __future__ import annotations
 
 from eventbus.sql.database import Database
 from eventbus.sql.inbox import Inbox, SqlContext
+from eventbus.sql.late_inbox import LateContext, LateInbox
 from eventbus.sql.outbox import Backlog, Outbox
 from eventbus.sql.receipts import Receipts
 from eventbus.sql.tables import metadata
 
-__all__ = ["Backlog", "Database", "Inbox", "Outbox", "Receipts", "SqlContext", "metadata"]
+__all__ = ["Backlog", "Database", "Inbox", "LateContext", "LateInbox", "Outbox", "Receipts", "SqlContext", "metadata"]

@@ -7,21 +7,20 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from eventbus import Backoff, Retry, Service
-from eventbus.attachments import OnStart
+from eventbus.attachments import BusTime, OnStart
 from eventbus.serving import HealthApp, WebServer
-from eventbus.sql import Database, Inbox, Outbox, Receipts
+from eventbus.sql import Database, LateInbox, Outbox, Receipts
 from eventbus.sql import metadata as bus_tables
 from services.email_confirmation.events import MailPrepared, OrderPlaced, OrderShipped
-from services.email_confirmation.handlers import Sender, Writer
+from services.email_confirmation.handlers import PATIENT, Sender, Writer
 from services.email_confirmation.mailer import Mailer
 from services.email_confirmation.orders_client import OrdersClient
+from services.email_confirmation.postbook import PostBook
 from services.email_confirmation.settings import EmailSettings
-from services.email_confirmation.tables import metadata
+from services.email_confirmation.tables import claims, metadata
 
 NAME = "email_confirmation"
 JOBS_CHANNEL = "default"
-PATIENT = Retry(attempts=1000, first=1.0, ceiling=300.0)
-"""For what depends on another server: days of outage, with growing delay, before a mail becomes a dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +51,26 @@ def build(
         synchronous=settings.sqlite_synchronous,
     )
     outbox = Outbox(database, source=NAME, receipts=Receipts(timeout=settings.receipt_timeout))
-    inbox = Inbox(database, outbox=outbox)
+    inbox = LateInbox(database, outbox=outbox)
+    time = BusTime()
     prepare = OnStart(lambda: database.create_tables(bus_tables, metadata))
     writer = Service(NAME, backoff=backoff, instance=instance)
-    writer.attach(prepare)
-    write = Writer(OrdersClient(settings.orders_url), settings.public_url or settings.orders_url)
+    writer.attach(time, prepare)
+    token = settings.orders_token.get_secret_value() if settings.orders_token else None
+    orders = OrdersClient(settings.orders_url, token)
+    write = Writer(orders, settings.public_url or settings.orders_url, retry or PATIENT)
     writer.on(OrderPlaced, inbox=inbox, retry=retry, concurrency=settings.concurrency)(write.confirm)
     writer.on(OrderShipped, inbox=inbox, retry=retry or PATIENT, concurrency=settings.concurrency)(write.tell_shipped)
     sender = Service(NAME, channel=JOBS_CHANNEL, backoff=backoff, instance=instance)
     mailer = Mailer(settings)
-    send = Sender(mailer, settings.sender)
+    send = Sender(mailer, settings.sender, PostBook(database, time), own=NAME)
     sender.on(MailPrepared, inbox=inbox, retry=retry or PATIENT, concurrency=settings.concurrency)(send.send)
-    sender.attach(prepare, mailer)
+    sender.attach(time, prepare, mailer)
     if settings.port is not None:
 
         def check() -> None:
-            database.read(lambda connection: connection.execute(sa.select(1)))
+            nothing = sa.delete(claims).where(sa.false())  # refused where the database takes no writes or has no tables
+            database.transact(lambda connection: connection.execute(nothing))
 
         sender.attach(WebServer(HealthApp({"database": check}), host=settings.host, port=settings.port))
     return EmailApp(writer, sender, database)

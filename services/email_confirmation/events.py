@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -11,22 +11,26 @@ from pydantic import Field
 from eventbus import Event, Value
 
 
+# the limits of the contract: what is outside of them no owner sent
+Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
+
+
 class OrderLine(Value):
     """View: a line as it stands in the mail."""
 
-    sku: str
-    quantity: int
-    price: Decimal
+    sku: str = Field(min_length=1, max_length=64)
+    quantity: int = Field(ge=1, le=10_000)
+    price: Money
 
 
 class OrderPlaced(Event, topic="orders_placed"):
     """View: an order to confirm, whole, so that nobody has to be asked for it."""
 
     order_id: UUID
-    email: str
-    currency: str
-    total: Decimal
-    lines: tuple[OrderLine, ...]
+    email: str = Field(min_length=3, max_length=254)
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    total: Money
+    lines: tuple[OrderLine, ...] = Field(min_length=1, max_length=1000)
 
 
 class OrderShipped(Event, topic="orders_shipped"):

@@ -9,7 +9,15 @@ import urllib3
 from opentelemetry.propagate import inject
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from eventbus import Reject, RetryLater
+from eventbus import Reject
+
+
+class OrdersAwayError(Exception):
+    """Raised when the orders service gives no answer now."""
+
+
+class UnknownOrderError(Exception):
+    """Raised when the orders service knows no such order."""
 
 
 class Line(BaseModel):
@@ -30,10 +38,11 @@ class Order(BaseModel):
 
 
 class OrdersClient:
-    """Asks the orders service; a service that is away only makes the handler come again."""
+    """Asks the orders service; what to do when there is no answer is the handler's decision."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str | None = None) -> None:
         self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = urllib3.PoolManager(
             maxsize=16, timeout=urllib3.Timeout(connect=3.0, read=10.0), retries=urllib3.Retry(1, redirect=0)
         )
@@ -42,17 +51,20 @@ class OrdersClient:
         """Return an order as it is now.
 
         Raises:
-            RetryLater: the service is away, or does not know the order yet.
+            OrdersAwayError: the service is away, or not well.
+            UnknownOrderError: it does not know the order, or not yet.
             Reject: its answer is none of an orders service.
         """
         try:
-            headers: dict[str, str] = {}
+            headers: dict[str, str] = dict(self._headers)
             inject(headers)  # the trace of the event goes on in the orders service
             answer = self._http.request("GET", f"{self._url}/orders/{order_id}", headers=headers)
         except urllib3.exceptions.HTTPError:
-            raise RetryLater(after=2.0) from None
+            raise OrdersAwayError from None
+        if answer.status == 404:
+            raise UnknownOrderError
         if answer.status != 200:
-            raise RetryLater(after=2.0)
+            raise OrdersAwayError
         try:
             return Order.model_validate_json(answer.data)
         except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,13 @@ _environment = Environment(
     undefined=StrictUndefined,  # a word that is missing is a fault of ours and no gap in a customer's mail
     trim_blocks=False,
 )
+
+
+def _money(amount: Decimal) -> str:
+    return f"{amount:.2f}"
+
+
+_environment.filters["money"] = _money
 
 
 def render(kind: str, **values: Any) -> tuple[str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from ipaddress import ip_address
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -17,8 +18,9 @@ class EmailSettings(BaseSettings):
     """Where claims, jobs and sent mails are noted; a secret, since it may hold a password."""
     smtp_host: str = "127.0.0.1"
     smtp_port: int = Field(default=1025, ge=1, le=65535)
-    smtp_security: Literal["none", "starttls"] = "none"
-    """With starttls the server's certificate is verified, and a server that offers none is refused."""
+    smtp_security: Literal["none", "starttls", "tls"] = "none"
+    """starttls (as on port 587) or TLS from the first byte (465). The server's certificate is verified, and a server that
+    offers no TLS is refused. Without TLS there is no login, except on this machine."""
     smtp_ca_file: str | None = None
     """Certificates to trust instead of the system's."""
     smtp_user: str | None = None
@@ -30,6 +32,8 @@ class EmailSettings(BaseSettings):
     """Where the orders service answers."""
     public_url: str | None = None
     """What links in mails point to; the same unless given."""
+    orders_token: SecretStr | None = None
+    """What the orders service wants as a bearer token, where it wants one."""
     host: str = "127.0.0.1"
     port: int | None = Field(default=None, ge=0, le=65535)
     """Port of /healthz and /readyz; none unless given."""
@@ -39,3 +43,18 @@ class EmailSettings(BaseSettings):
     """Mails sent at a time by one worker; each needs a database connection and one to the mail server."""
     sqlite_synchronous: str = "FULL"
     """SQLite's setting: FULL keeps what was sent through a power cut, NORMAL only through a crash of the process."""
+
+    @model_validator(mode="after")
+    def _keeps_the_password_secret(self) -> Self:
+        if self.smtp_user and self.smtp_security == "none" and not _is_this_machine(self.smtp_host):
+            raise ValueError("a login would go over the network in clear; give smtp_security starttls or tls")
+        return self
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy.exc import DataError
+
 from eventbus import Backoff, Retry, Service
-from eventbus.attachments import OnStart
+from eventbus.attachments import BusTime, OnStart
 from eventbus.serving import HealthApp, WebServer
 from eventbus.sql import Database, Inbox, Outbox, Receipts
 from eventbus.sql import metadata as bus_tables
@@ -16,6 +18,8 @@ from services.fulfillment.tables import metadata
 from services.fulfillment.warehouse import Warehouse
 
 NAME = "fulfillment"
+UNSTORABLE = (DataError, OverflowError)
+"""What a database says of a value that it cannot hold: it will not hold it at the next attempt either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,8 @@ def build(
         pool_size=settings.concurrency + 4,
         synchronous=settings.sqlite_synchronous,
     )
-    warehouse = Warehouse(database)
+    time = BusTime()
+    warehouse = Warehouse(database, time)
 
     def prepare() -> None:
         database.create_tables(bus_tables, metadata)
@@ -49,7 +54,8 @@ def build(
     outbox = Outbox(database, source=NAME, receipts=Receipts(timeout=settings.receipt_timeout))
     inbox = Inbox(database, outbox=outbox)
     service = Service(NAME, backoff=backoff, instance=instance)
-    service.attach(OnStart(prepare))
+    service.attach(time, OnStart(prepare))
+    retry = retry or Retry(reject=UNSTORABLE)
     service.on(OrderPlaced, inbox=inbox, retry=retry, concurrency=settings.concurrency)(Fulfillment(warehouse).ship)
     if settings.port is not None:
         service.attach(WebServer(HealthApp({"database": warehouse.check}), host=settings.host, port=settings.port))

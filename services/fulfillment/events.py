@@ -12,15 +12,16 @@ from eventbus import Event, Value
 class OrderLine(Value):
     """View: what of an order's line must leave the stock."""
 
-    sku: str
-    quantity: int
+    # the limits of the contract: a negative quantity of a stranger would fill the stock
+    sku: str = Field(min_length=1, max_length=64)
+    quantity: int = Field(ge=1, le=10_000)
 
 
 class OrderPlaced(Event, topic="orders_placed"):
     """View: an order to ship; its price and its customer are none of our business."""
 
     order_id: UUID
-    lines: tuple[OrderLine, ...]
+    lines: tuple[OrderLine, ...] = Field(min_length=1, max_length=1000)
 
 
 class OrderShipped(Event, topic="orders_shipped", version=1):

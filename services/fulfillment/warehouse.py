@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from eventbus.runtime.clock import SystemClock
 from eventbus.sql import Database
 from services.fulfillment.events import OrderLine
 from services.fulfillment.tables import decisions, rejections, reservations, shipments, stock
@@ -32,8 +32,9 @@ class _ShortError(Exception):
 class Warehouse:
     """Stock by SKU, and one decision for each order."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, time: Callable[[], float] = SystemClock.time) -> None:
         self.database = database
+        self._time = time
 
     def fill(self, quantities: Mapping[str, int]) -> None:
         """Put articles into an empty warehouse; one that has any stock is left alone."""
@@ -60,9 +61,11 @@ class Warehouse:
         except IntegrityError:
             return self._decided(connection, order_id)
         wanted: Counter[str] = Counter()
+        if any(line.quantity < 1 for line in lines):
+            raise ValueError("a quantity below 1 takes nothing out of the stock")
         for line in lines:
             wanted[line.sku] += line.quantity
-        now = time.time()
+        now = self._time()
         try:
             with connection.begin_nested():
                 self._reserve(connection, order_id, wanted)
@@ -71,7 +74,7 @@ class Warehouse:
             connection.execute(sa.insert(rejections).values(order_id=order_id, reason=reason, rejected_at=now))
             return Decision(None, reason)
         tracking_number = f"TRK-{order_id.hex[-12:].upper()}"
-        row = {"order_id": order_id, "tracking_number": tracking_number, "shipped_at": now, "shipped_by": by}
+        row = {"order_id": order_id, "tracking_number": tracking_number, "shipped_at": now, "shipped_by": by[-64:]}
         connection.execute(sa.insert(shipments).values(row))
         return Decision(tracking_number, None)
 
@@ -95,5 +98,6 @@ class Warehouse:
         connection.execute(sa.insert(reservations), rows)
 
     def check(self) -> None:
-        """Raise when the database does not answer."""
-        self.database.read(lambda connection: connection.execute(sa.select(1)))
+        """Raise when nothing could be shipped: the database is away, has no tables, or takes no writes."""
+        nothing = sa.delete(decisions).where(sa.false())
+        self.database.transact(lambda connection: connection.execute(nothing))

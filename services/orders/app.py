@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from flask_openapi3.openapi import OpenAPI
 from opentelemetry.trace import TracerProvider
+from sqlalchemy.exc import DataError
 
 from eventbus import Backoff, Retry, Service
 from eventbus.attachments import BusTime, OnStart
@@ -23,6 +24,8 @@ from services.orders.store import OrderStore
 from services.orders.tables import metadata
 
 NAME = "orders"
+UNSTORABLE = (DataError, OverflowError)
+"""What a database says of a value that it cannot hold: it will not hold it at the next attempt either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ def build(
     store = OrderStore(database, outbox, time)
     tracker = OrderTracker(store)
     service = Service(NAME, backoff=backoff)
+    retry = retry or Retry(reject=UNSTORABLE)
     service.on(OrderShipped, inbox=inbox, retry=retry)(tracker.note_shipped)
     service.on(OrderRejected, inbox=inbox, retry=retry)(tracker.note_rejected)
     service.on(OrderConfirmed, inbox=inbox, retry=retry)(tracker.note_confirmed)

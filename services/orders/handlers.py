@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventbus import RetryLater
+from eventbus import Reject, RetryLater
 from eventbus.sql import SqlContext
 from services.orders.events import OrderConfirmed, OrderRejected, OrderShipped
 from services.orders.store import OrderStore
@@ -15,6 +15,8 @@ class OrderTracker:
         self._store = store
 
     def note_shipped(self, event: OrderShipped, context: SqlContext) -> None:
+        if len(event.tracking_number) > 64:  # SQLite would take it
+            raise Reject("the tracking number is longer than 64 characters")
         found = self._store.note(context.connection, event.order_id, status="shipped", tracking_number=event.tracking_number)
         self._must_be(found)
 
