@@ -10,7 +10,6 @@ from pydantic import Field
 
 from eventbus import Event, Value
 
-
 # the limits of the contract: what is outside of them no owner sent
 Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
 

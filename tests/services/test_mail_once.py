@@ -1,0 +1,354 @@
+"""A mail is sent once, whatever its server says and whatever the database does; and nothing is held open meanwhile."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+import trustme
+from pydantic import SecretStr, ValidationError
+
+from eventbus import Reject
+from eventbus.testing import Harness
+from services.email_confirmation import app as email
+from services.email_confirmation.events import MailPrepared, OrderConfirmed
+from services.email_confirmation.handlers import PATIENT
+from services.email_confirmation.mailer import Mailer, PermanentMailError, TemporaryMailError, UncertainMailError
+from services.email_confirmation.message import make_message
+from services.email_confirmation.postbook import BeingSentError, GivenUpError, PostBook, key_of
+from services.email_confirmation.settings import EmailSettings
+from services.email_confirmation.tables import claims, mails
+from tests.nsqd import HOST
+from tests.services.smtp import MailServer
+
+
+def job(**changes: Any) -> MailPrepared:
+    values: dict[str, Any] = {
+        "kind": "confirmation",
+        "order_id": uuid4(),
+        "recipient": "ada@example.org",
+        "subject": "Your order",
+        "text": "Thank you.\n.\n..and more\n",
+        "html": "<p>Thank you.</p>\n",
+    }
+    return MailPrepared(**{**values, **changes})
+
+
+@pytest.fixture
+def start(new_url: Callable[[], str], harness: Harness) -> Iterator[Callable[..., email.EmailApp]]:
+    """Starts an email service on both kinds of databases in turn."""
+    made: list[email.EmailApp] = []
+
+    def build(port: int, *, instance: str | None = None, url: str | None = None) -> email.EmailApp:
+        settings = EmailSettings(database_url=SecretStr(url or new_url()), smtp_port=port, concurrency=2)
+        made.append(email.build(settings, instance=instance))
+        harness.start(*made[-1].services)
+        return made[-1]
+
+    yield build
+    harness.close()
+    for each in made:
+        each.database.close()
+
+
+def test_no_transaction_is_open_while_the_mail_server_is_spoken_to(
+    start: Callable[..., email.EmailApp], harness: Harness, new_url: Callable[[], str]
+) -> None:
+    url = new_url()
+    seen: list[bool] = []
+
+    def look() -> None:
+        if url.startswith("sqlite"):
+            connection = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0.2, isolation_level=None)
+            try:
+                connection.execute("BEGIN IMMEDIATE")  # fails while another transaction writes
+                seen.append(True)
+            except sqlite3.OperationalError:
+                seen.append(False)
+            finally:
+                connection.close()
+            return
+        with psycopg.connect(url) as other:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
+            seen.append(other.execute(query).fetchone() == (0,))
+
+    server = MailServer(look=look)
+    try:
+        start(server.port, url=url)
+        harness.publish(job())
+        harness.settle(timeout=50.0)
+        assert seen == [True]
+        assert len(server.mails) == 1
+    finally:
+        server.close()
+
+
+def test_the_name_of_a_host_has_any_length(start: Callable[..., email.EmailApp], harness: Harness) -> None:
+    server = MailServer()
+    try:
+        app = start(server.port, instance="x" * 300 + "/1")
+        harness.publish(job())
+        harness.settle(timeout=50.0)
+        assert len(server.mails) == 1
+        by = app.database.read(lambda connection: connection.scalar(sa.select(mails.c.sent_by)))
+        assert by.endswith("x/1")
+        assert app.database.read(lambda connection: connection.scalar(sa.select(claims.c.event_id))) is None
+        text = server.mails[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
+        assert text.replace("\r\n", "\n") == "Thank you.\n.\n..and more\n", "lines that begin with a dot are kept"
+    finally:
+        server.close()
+
+
+def test_a_note_that_fails_sends_no_second_mail(data: str, harness: Harness) -> None:
+    server = MailServer()
+    app = email.build(EmailSettings(database_url=SecretStr(data), smtp_port=server.port))
+    try:
+        with harness.expecting(sa.exc.IntegrityError):
+            harness.start(*app.services)
+            refuse = "CREATE TRIGGER away BEFORE INSERT ON mails BEGIN SELECT RAISE(ABORT, 'away'); END"
+            app.database.transact(lambda connection: connection.exec_driver_sql(refuse))
+            harness.publish(job())
+            harness.advance(30.0, timeout=50.0)
+            assert len(server.mails) == 1
+            app.database.transact(lambda connection: connection.exec_driver_sql("DROP TRIGGER away"))
+            harness.settle(timeout=50.0)
+        assert len(server.mails) == 1
+        assert len(harness.published(OrderConfirmed)) == 1
+    finally:
+        harness.close()
+        app.database.close()
+        server.close()
+
+
+def test_a_mail_of_which_nobody_knows_is_sent_a_few_times_at_most(
+    start: Callable[..., email.EmailApp], harness: Harness
+) -> None:
+    server = MailServer()
+    try:
+        start(server.port)
+        server.answers = ["taken, and never said"] * 50
+        with harness.expecting(UncertainMailError):
+            harness.publish(job())
+            harness.settle(timeout=50.0)
+        (letter,) = harness.dead_letters("default")
+        assert "without a word" in letter.reason
+        assert len(server.mails) == 5
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("answer", ["530 5.7.0 log in first", "535 5.7.8 wrong", "538 encrypt first", "550 sender refused"])
+def test_what_is_the_set_ups_fault_keeps_the_mail(
+    start: Callable[..., email.EmailApp], harness: Harness, answer: str
+) -> None:
+    server = MailServer()
+    try:
+        start(server.port)
+        server.sender_answers = [answer] * 3
+        with harness.expecting(TemporaryMailError):
+            harness.publish(job())
+            harness.settle(timeout=50.0)
+        assert harness.dead_letters() == []
+        assert len(server.mails) == 1
+    finally:
+        server.close()
+
+
+class _Talker:
+    """A mail server of a few lines, for manners that aiosmtpd does not have."""
+
+    def __init__(self, answer: Callable[[bytes, int], bytes | None]) -> None:
+        self._answer = answer
+        self._listener = socket.create_server((HOST, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.taken = 0
+        self.connections = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(connection, self.connections), daemon=True).start()
+
+    def _serve(self, connection: socket.socket, number: int) -> None:
+        with connection, connection.makefile("rb") as lines:
+            connection.sendall(b"220 hello\r\n")
+            for line in lines:
+                said = self._answer(line[:4].upper(), number)
+                if said is None:
+                    return
+                connection.sendall(said)
+                if said.startswith(b"421"):
+                    return
+                if said.startswith(b"354"):
+                    for content in lines:
+                        if content == b".\r\n":
+                            break
+                    self.taken += 1
+                    connection.sendall(b"250 taken\r\n")
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.mark.parametrize("verb", [b"RSET", b"MAIL", b"RCPT", b"DATA"])
+@pytest.mark.parametrize("answer", [b"421 4.4.2 timeout exceeded\r\n", None])
+def test_a_kept_connection_that_ends_is_no_failure(verb: bytes, answer: bytes | None) -> None:
+    used: set[int] = set()
+
+    def manners(line: bytes, number: int) -> bytes | None:
+        if line == b"DATA" and number not in used:
+            used.add(number)
+            return b"354 go\r\n"
+        if line == verb and number in used:
+            return answer
+        return b"354 go\r\n" if line == b"DATA" else b"250 ok\r\n"
+
+    server = _Talker(manners)
+    mailer = Mailer(EmailSettings(smtp_port=server.port))
+    message = make_message(job(), event_id="e", sender="shop@example.org", date=datetime.now(UTC))
+    try:
+        for _ in range(3):
+            mailer.send(message, "ada@example.org")
+        assert (server.taken, server.connections) == (3, 3)
+    finally:
+        mailer.stop()
+        server.close()
+
+
+@pytest.mark.parametrize(
+    ("verb", "answer", "kind"),
+    [
+        (b"MAIL", b"421 busy\r\n", TemporaryMailError),
+        (b"EHLO", b"421 busy\r\n", TemporaryMailError),
+        (b"RCPT", b"450 greylisted\r\n", TemporaryMailError),
+        (b"RCPT", b"550 no such mailbox\r\n", PermanentMailError),
+        (b"DATA", b"554 no\r\n", PermanentMailError),
+        (b"DATA", b"530 log in\r\n", TemporaryMailError),
+    ],
+)
+def test_each_answer_of_a_server_has_its_meaning(verb: bytes, answer: bytes, kind: type[Exception]) -> None:
+    server = _Talker(lambda line, _: answer if line == verb else b"354 go\r\n" if line == b"DATA" else b"250 ok\r\n")
+    mailer = Mailer(EmailSettings(smtp_port=server.port))
+    message = make_message(job(), event_id="e", sender="shop@example.org", date=datetime.now(UTC))
+    try:
+        with pytest.raises(kind) as caught:
+            mailer.send(message, "ada@example.org")
+        assert not isinstance(caught.value, UncertainMailError)
+        assert server.taken == 0
+    finally:
+        mailer.stop()
+        server.close()
+
+
+def test_tls_from_the_first_byte(tmp_path: Any) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(HOST).configure_cert(tls)
+    server = MailServer(implicit_tls=tls)
+    message = make_message(job(), event_id="e", sender="shop@example.org", date=datetime.now(UTC))
+    try:
+        mailer = Mailer(EmailSettings(smtp_port=server.port, smtp_security="tls", smtp_ca_file=str(tmp_path / "ca.pem")))
+        mailer.send(message, "ada@example.org")
+        mailer.stop()
+        assert len(server.mails) == 1
+        distrustful = Mailer(EmailSettings(smtp_port=server.port, smtp_security="tls"))
+        with pytest.raises(TemporaryMailError, match="certificate"):
+            distrustful.send(message, "ada@example.org")
+    finally:
+        server.close()
+
+
+def test_a_login_goes_over_no_network_in_clear() -> None:
+    for host in ("mail.example.org", "10.0.0.1", "127.0.0.1.example.org"):
+        with pytest.raises(ValidationError, match="in clear"):
+            EmailSettings(smtp_host=host, smtp_user="shop", smtp_password=SecretStr("x"))
+    for host in ("127.0.0.1", "::1", "localhost"):
+        EmailSettings(smtp_host=host, smtp_user="shop", smtp_password=SecretStr("x"))
+    EmailSettings(smtp_host="mail.example.org", smtp_user="shop", smtp_password=SecretStr("x"), smtp_security="tls")
+
+
+def test_days_are_days() -> None:
+    average = sum(PATIENT.longest_delay(attempt) / 2 for attempt in range(1, PATIENT.attempts))
+    assert average > 4 * 86400
+
+
+def test_one_worker_has_a_mail_at_a_time_and_for_a_bounded_time(data: str, harness: Harness) -> None:
+    app = email.build(EmailSettings(database_url=SecretStr(data), smtp_port=1))
+    harness.start(*app.services)
+    now = [1000.0]
+    one, two = (PostBook(app.database, lambda: now[0]) for _ in range(2))
+    try:
+        assert one.claim("k")
+        with pytest.raises(BeingSentError):
+            two.claim("k")
+        one.release("k")
+        for _ in range(5):
+            assert two.claim("k")
+            now[0] += 121.0
+        with pytest.raises(GivenUpError):
+            one.claim("k")
+        ahead = PostBook(app.database, lambda: 1e9)  # a worker whose clock was years ahead
+        assert ahead.claim("a")
+        assert one.claim("a"), "a claim of another time holds nobody up"
+        one.note("a", kind="shipping", order_id=uuid4(), by="w")
+        assert not two.claim("a")
+    finally:
+        harness.close()
+        app.database.close()
+
+
+def test_ids_of_strangers_are_told_from_our_own() -> None:
+    assert key_of("email_confirmation", "0190", own="email_confirmation") == "0190"
+    keys = {key_of(source, each, own="email_confirmation") for source in ("a", "b") for each in ("0190", "x" * 1024)}
+    assert len(keys) == 4
+    assert all(len(key) == 64 for key in keys)
+
+
+def test_a_late_handler_has_no_connection_and_publishes_by_returning(data: str, harness: Harness) -> None:
+    from eventbus import Service
+    from eventbus.errors import HandlerResultError
+    from eventbus.sql import Database, LateContext, LateInbox, Outbox
+    from eventbus.sql import metadata as bus_tables
+
+    database = Database(data)
+    database.create_tables(bus_tables)
+    service = Service("late")
+    runs: list[str] = []
+
+    @service.on(MailPrepared, inbox=LateInbox(database, outbox=Outbox(database, source="late")))
+    def handle(event: MailPrepared, context: LateContext) -> OrderConfirmed:
+        runs.append(context.event_id)
+        for forbidden in (lambda: context.connection, lambda: context.publish(event)):
+            with pytest.raises(HandlerResultError):
+                forbidden()
+        if event.kind == "shipping":
+            raise Reject("no")
+        return OrderConfirmed(order_id=event.order_id)
+
+    try:
+        harness.start(service)
+        harness.duplicate_next(2)
+        harness.publish(job())
+        harness.settle()
+        assert len(harness.published(OrderConfirmed)) == 1, "what a double returned is not published again"
+        harness.publish(job(kind="shipping"))
+        harness.settle()
+        assert len(harness.dead_letters("late")) == 1
+    finally:
+        harness.close()
+        database.close()
