@@ -6,34 +6,35 @@ standard library cooperates with gevent.
 
 from __future__ import annotations
 
-import contextvars
-import signal
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import gevent
 import gevent.event
-from gevent.hub import get_hub
 
 from eventbus.attachments import Attachment
-from eventbus.context import current_cause
 from eventbus.dead_letters import RESERVE, DeadLetters, MaxDead
 from eventbus.delivery.dispatcher import Dispatcher
-from eventbus.delivery.draining import DrainReport, drain
+from eventbus.delivery.draining import DrainReport, abandon, drain, from_outside
 from eventbus.delivery.quota import DeliveryQuota
+from eventbus.delivery.signals import run_until_asked
+from eventbus.delivery.starting import Starts, bind_inboxes, check_services, make_dispatchers
 from eventbus.delivery.ticker import Ticker
 from eventbus.engines import open_engine
 from eventbus.engines.base import Engine
-from eventbus.errors import BusStateError, ConfigurationError
+from eventbus.errors import BrokerUnreachableError, BusStateError, ConfigurationError
 from eventbus.event import Event, event_topic
 from eventbus.middleware import Middleware
 from eventbus.publishing.envelopes import EnvelopeFactory
 from eventbus.publishing.publisher import Publisher
+from eventbus.runtime.forks import owned
+from eventbus.runtime.ownership import Ownership
 from eventbus.runtime.randomness import SYSTEM, Randomness
 from eventbus.service import Service
 from eventbus.settings import BusSettings
@@ -104,7 +105,10 @@ class Bus:
             each.bind(self)
         self._codec = CODECS[name]()
         self.publisher = self.make_publisher(self.source, self.middleware)
-        self._hub = get_hub()
+        self.engine.limit_bytes(preferred.get("max_in_flight_bytes", self.settings.max_in_flight_bytes))
+        self._ownership = Ownership()
+        self._starts = Starts()
+        owned(self)
         self.is_stopping = False
         self._is_closed = False
         self._stopped = gevent.event.Event()
@@ -117,7 +121,8 @@ class Bus:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
+        if not (self._ownership.is_abandoned and kind):  # a forked child that leaves by an exception is told nothing besides
+            self.stop()
 
     # -- publishing -------------------------------------------------------------------------------------------------
 
@@ -183,23 +188,25 @@ class Bus:
         return Publisher(self.engine, envelopes, middleware)
 
     def _check_open(self) -> None:
+        self._ownership.check()
         if self._is_closed:
             raise BusStateError("publish on a closed bus; make a new Bus")
-        if get_hub() is not self._hub:
-            raise BusStateError(
-                "this bus belongs to the gevent hub of another thread; make a Bus in this thread, or hand the event over"
-            )
 
     # -- services ---------------------------------------------------------------------------------------------------
 
     def declare(self, *services: Service) -> None:
-        """Make all topics and channels of `services` before the first publish, so that they miss nothing."""
-        for service in services:
-            for topic in service.topics:
-                self.engine.declare(topic, [service.channel])
+        """Make all topics and channels of `services` before the first publish, so that they miss nothing.
+
+        Raises:
+            BrokerUnreachableError: names the brokers that did not take them.
+        """
+        self._check_open()
+        failed = self._starts.declare(self.engine, services, anew=True)
+        if failed:
+            raise BrokerUnreachableError(f"not declared on {'; '.join(failed)}; events published there may be missed")
 
     def start(self, *services: Service) -> None:
-        """Start services: declare and join their channels; handlers run in greenlets from now on.
+        """Declare and join the channels of services, all side by side; handlers run in greenlets from now on.
 
         Context variables that are set now reach the handlers.
 
@@ -209,29 +216,17 @@ class Bus:
             ContractError: when a view does not fit its contract and contracts are enforced.
         """
         self._check_open()
-        for service in services:
-            if any(service is running for running in self._services) or services.count(service) > 1:
-                raise BusStateError(
-                    f"service {service.name!r} is started already; start service.replica() for another worker"
-                )
-            if not service.bindings:
-                raise ConfigurationError(f"service {service.name!r} has no handler; bind one with @service.on(...)")
+        check_services(services, self._services)
         if self._enforcer is not None:
             self._enforcer.check_services(services)
-        self.declare(*services)
-        for service in services:
-            for binding in service.bindings:
-                if binding.inbox is not None:
-                    binding.inbox.bind(binding.topic, binding.type_name, service.channel)
+        self._starts.declare(self.engine, services, anew=False)
+        bind_inboxes(services)
         self.attach(*(part for service in services for part in service.attachments))
-        variables = contextvars.copy_context()
-        variables.run(current_cause.set, None)
-        started = [Dispatcher(self, service, topic, variables) for service in services for topic in service.topics]
+        started = make_dispatchers(self, services)
         self._services.extend(services)
         self.dispatchers.extend(started)
         self.ticker.start(started)
-        for dispatcher in started:
-            dispatcher.subscribe()
+        self._starts.all([each.subscribe for each in started])
 
     def attach(self, *attachments: Attachment[Bus]) -> None:
         """Start an outbox, a server or the like, and stop it with this bus; one that is attached already is left alone."""
@@ -255,16 +250,25 @@ class Bus:
     def stop(self, *, grace: float | None = None) -> DrainReport:
         """Stop: intake ends at once, running handlers get `grace` seconds, the rest goes back to the engine for others.
 
-        Closes the engine and the bus. Idempotent; waits for a stop that is under way.
+        Closes the engine and the bus, and ends a start that is under way. Idempotent; waits for a stop that is under way.
+        In a handler it only begins the stop and returns at once: the handler has its grace as the others have.
+
+        Raises:
+            BusStateError: called in another thread, or in a forked child.
         """
+        self._ownership.check()
+        return from_outside(self.dispatchers, partial(self._stop, grace))
+
+    def _stop(self, grace: float | None) -> DrainReport:
         if not self.is_stopping:
             gevent.sleep(0)  # what came before this call has its turn: a short program publishes and stops
         if self.is_stopping:
             self._stopped.wait()
             return DrainReport(0, 0, 0, 0.0)
         self.is_stopping = True
+        self._starts.end()
+        seconds = self.settings.grace if grace is None else grace
         try:
-            seconds = self.settings.grace if grace is None else grace
             return drain(self.dispatchers, self.attachments, grace=seconds, timeout=self.publish_timeout)
         finally:
             self._is_closed = True
@@ -275,29 +279,21 @@ class Bus:
             self.engine.close()
             self._stopped.set()
 
+    def abandon(self) -> None:
+        """In a forked child: let go of everything that is the parent's. Called by the fork itself."""
+        self._ownership.is_abandoned = self.is_stopping = self._is_closed = True
+        self._starts.end()
+        self.ticker.stop()
+        self.engine.abandon()
+        abandon(self.dispatchers, self.attachments)
+
     def run(self, *services: Service, grace: float | None = None) -> DrainReport:
-        """Start services and block until SIGTERM or SIGINT, then drain; a second signal ends the process at once."""
-        asked = gevent.event.Event()
-
-        def on_signal() -> None:
-            if asked.is_set():
-                raise SystemExit(130)
-            asked.set()
-
-        watchers = [gevent.signal_handler(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)]
-        try:
-            self.start(*services)
-            asked.wait()
-            return self.stop(grace=grace)
-        finally:
-            for watcher in watchers:
-                watcher.cancel()
+        """Start services, block until SIGTERM, SIGINT or a `stop`, and drain; a second signal ends the process at once."""
+        return run_until_asked(partial(self.start, *services), partial(self.stop, grace=grace), self._stopped)
 
     def dead_letters(self, topic: str | type[Event], channel: str | Service) -> DeadLetters:
         """Return the dead letters of a channel, to list, replay or discard."""
-        return DeadLetters(
-            self.engine,
-            topic if isinstance(topic, str) else event_topic(topic),
-            channel if isinstance(channel, str) else channel.channel,
-            timeout=self.publish_timeout,
-        )
+        self._ownership.check()
+        of_topic = topic if isinstance(topic, str) else event_topic(topic)
+        of_channel = channel if isinstance(channel, str) else channel.channel
+        return DeadLetters(self.engine, of_topic, of_channel, timeout=self.publish_timeout)

@@ -26,7 +26,10 @@ class BusSettings(BaseSettings):
     """After this long without answer or touch a delivery goes to another worker; nsqd's default. Deliveries are touched at
     half of it, so it bounds recovery from a crash, not the time of a handler."""
     max_in_flight: int = Field(default=2000, ge=1)
-    """Deliveries held for each topic of a service: enough to keep a fast handler busy over the network."""
+    """Most deliveries held for each topic of a service: enough to keep a fast handler busy over the network. Slow handlers
+    hold fewer, as many as they can begin soon; with fewer than their concurrency, not all of them run."""
+    max_in_flight_bytes: int = Field(default=64 * 1024 * 1024, ge=64 * 1024)
+    """Bytes of deliveries held by all services of the process together; one message each may come on top."""
     max_depth: int = Field(default=32, ge=1)
     """Events that may cause one another; past it they are parked, since services that answer each other never end."""
     max_dead: int = Field(default=100_000, ge=1)

@@ -183,7 +183,7 @@ class Parker:
                 if not len(bare) < len(body):
                     raise
                 # the broker took these bytes once, and takes no more than them
-                self._engine.publish(self._dead_topic, bare, delay=0.0, timeout=self._timeout)
+                self._engine.publish_foreign(self._dead_topic, bare, timeout=self._timeout)
 
     def _put_back(self, batch: Sequence[Parking], error: BaseException) -> None:
         now = self._engine.clock.monotonic()

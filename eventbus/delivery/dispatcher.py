@@ -30,6 +30,7 @@ from eventbus.delivery.execution import Executor
 from eventbus.delivery.flow_control import FlowControl
 from eventbus.delivery.host import Host
 from eventbus.delivery.interrupts import WorkerKilled
+from eventbus.delivery.prefetch import Prefetch
 from eventbus.delivery.received import Received
 from eventbus.delivery.routes import Route
 from eventbus.delivery.workers import Workers
@@ -53,11 +54,11 @@ class Dispatcher:
         self._held_back: list[Delivery] = []
         bindings = [binding for binding in service.bindings if binding.topic == topic]
         concurrency = sum(binding.concurrency for binding in bindings)
-        # room for the running ones and as many waiting, so that no worker waits for the network
-        self.max_in_flight = service.max_in_flight or max(host.max_in_flight, 2 * concurrency)
-        clock = host.engine.clock
+        runs = sum(each.concurrency * (each.batch.size if each.batch else 1) for each in bindings)
         most = service.max_in_flight or host.max_in_flight
-        self.flow = FlowControl(service.backoff, clock, f"{topic}/{self.channel}", self.max_in_flight, most)
+        self._prefetch = Prefetch(runs, most, host.message_timeout)
+        clock = host.engine.clock
+        self.flow = FlowControl(service.backoff, clock, f"{topic}/{self.channel}", self._prefetch.limit, most)
         self.workers = Workers(self._work, concurrency, self.flow.breaker)
         self.flow.control(self.workers)
         self._acknowledger = Acknowledger(self, topic, host.middleware)
@@ -82,14 +83,18 @@ class Dispatcher:
 
     def subscribe(self) -> None:
         """Join the channel; deliveries come from now on."""
-        self.subscription = self.host.engine.subscribe(
+        subscription = self.host.engine.subscribe(
             self.topic,
             self.channel,
             self.receive,
-            max_in_flight=self.max_in_flight,
+            max_in_flight=self._prefetch.limit,
             message_timeout=self.host.message_timeout,
         )
-        self.flow.open(self.subscription)
+        if self.is_stopping:  # it blocked, and the stop knew nothing of it
+            subscription.close()
+            return
+        self.subscription = subscription
+        self.flow.open(subscription)
 
     def make_context(self, envelope: Envelope, delivery: Delivery, attempt: int) -> Context:
         """Return the handler's view of a delivery."""
@@ -129,6 +134,8 @@ class Dispatcher:
         self.workers.wake()
 
     def _work(self, delivery: Delivery) -> None:
+        if not delivery.is_held:
+            return  # the engine gave it to somebody else while it waited here
         try:
             opened = self._open(delivery)
             if opened is not None:
@@ -182,6 +189,9 @@ class Dispatcher:
         subscription = self.subscription
         if subscription is None:
             return
+        answered = self.handled + sum(self.counts.values()) - self.counts[Outcome.HANDLED]
+        if self._prefetch.tick(now, answered, is_busy=self.is_busy):
+            self.flow.allow(self._prefetch.limit)
         oldest = now - subscription.message_timeout / 2
         held = [*self.workers.queue, *self.execution.held(self._routes), *self._acknowledger.parking()]
         for delivery in held:
@@ -190,6 +200,10 @@ class Dispatcher:
             elif delivery.held_since < oldest:
                 delivery.held_since = now
                 delivery.touch()
+        if self.workers.queue and not self.workers.queue[0].is_held:
+            waiting = [each for each in self.workers.queue if each.is_held]
+            self.workers.queue.clear()
+            self.workers.queue.extend(waiting)
 
     def hold(self) -> None:
         """Begin nothing more: what waits is taken from the workers, and kept for `stop_intake` to give back."""
@@ -221,6 +235,13 @@ class Dispatcher:
         """Put back what is still in hand when the time of a stop is up."""
         self.execution.running.give_up()
         self._acknowledger.give_up()
+
+    def abandon(self) -> None:
+        """In a forked child: begin nothing, and go on with nothing that the parent is at."""
+        self.is_stopping = True
+        self.flow.close()
+        self.workers.queue.clear()
+        gevent.killall(list(self.execution.running.by_greenlet), block=False)
 
     def close(self) -> None:
         """End workers and subscription."""

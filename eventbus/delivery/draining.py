@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,3 +66,19 @@ def drain(
 def _wait(dispatchers: Sequence[Dispatcher], deadline: float) -> None:
     while any(each.is_busy for each in dispatchers) and time.monotonic() < deadline:
         gevent.sleep(0.005)
+
+
+def from_outside(dispatchers: Sequence[Dispatcher], stop: Callable[[], DrainReport]) -> DrainReport:
+    """Call `stop`; in a handler, which it would wait for, in a greenlet of its own, with a report of nothing."""
+    if any(gevent.getcurrent() in each.execution.running.by_greenlet for each in dispatchers):
+        gevent.spawn(stop)
+        return DrainReport(0, 0, 0, 0.0)
+    return stop()
+
+
+def abandon(dispatchers: Sequence[Dispatcher], attachments: Sequence[Attachment[Any]]) -> None:
+    """In a forked child: end what goes on here without a word to anybody."""
+    for dispatcher in dispatchers:
+        dispatcher.abandon()
+    for attachment in attachments:
+        getattr(attachment, "abandon", bool)()

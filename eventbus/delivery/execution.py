@@ -79,8 +79,12 @@ class Executor:
         """Run the handler in a worker, soon."""
 
         def run() -> None:
+            held = [item for item in items if item.delivery.is_held]  # not those that the engine gave to others meanwhile
             try:
-                self._run(route, items)
+                if held:
+                    self._run(route, held)
+                elif route.waiting:
+                    self.run_later(route, (route.waiting.popleft(),))
             finally:
                 self._flow.probe_again()
 

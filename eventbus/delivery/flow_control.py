@@ -47,6 +47,12 @@ class FlowControl:
         """Leave the subscription alone from now on: it is being stopped."""
         self._subscription = None
 
+    def allow(self, count: int) -> None:
+        """Let so many deliveries be held while all flows."""
+        self._max_in_flight = count
+        if self.is_flowing:
+            self._limit(count)
+
     @property
     def is_flowing(self) -> bool:
         """Whether nothing is held back."""

@@ -22,6 +22,8 @@ class Delivery(Protocol):
         body: the message's bytes.
         attempts: how often it was delivered, this time included.
         held_since: for the dispatcher: about the monotonic instant at which it was received or last touched; 0 when new.
+        size: length of the message in bytes. More than that of `body` where the message is longer than the engine reads:
+            `body` is only its head then.
     """
 
     body: bytes
@@ -31,6 +33,17 @@ class Delivery(Protocol):
     @property
     def timestamp(self) -> float:
         """When the engine accepted the message, in seconds since 1970."""
+        ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is still this subscriber's: False once it was answered, its time is up, or its connection has ended.
+
+        The engine has given it to somebody else then, so that no handler should begin. A late answer is ignored.
+        """
         ...
 
     def finish(self) -> None:
@@ -157,8 +170,28 @@ class Engine(Protocol):
         """Publish several messages; returns once the engine has them all. On an error some may have been taken."""
         ...
 
-    def declare(self, topic: str, channels: Sequence[str] = ()) -> None:
-        """Make topic and channels where they are missing, so that the channels miss nothing from now on. May block."""
+    def publish_foreign(self, topic: str, body: bytes, *, timeout: float) -> None:
+        """Publish bytes that the engine itself delivered, also where they are longer than `max_message_bytes`: a broker
+        took them once.
+
+        Raises:
+            Rejected, NotSent, OutcomeUnknown: as `publish`.
+        """
+        ...
+
+    def declare(self, topic: str, channels: Sequence[str] = (), *, anew: bool = False) -> Sequence[str]:
+        """Make topic and channels where they are missing, so that the channels miss nothing from now on. May block.
+
+        Args:
+            anew: act although the same was declared a moment ago, which the engine remembers otherwise.
+
+        Returns:
+            For each broker that did not take it, a text with its name and the reason.
+        """
+        ...
+
+    def limit_bytes(self, count: int) -> None:
+        """Hold about `count` bytes of unanswered deliveries at most, all subscriptions together, and one message each."""
         ...
 
     def subscribe(
@@ -193,4 +226,9 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Close subscriptions and connections. Idempotent."""
+        ...
+
+    def abandon(self) -> None:
+        """Let go of everything in a forked child: the parent goes on, and nothing that is its own may be touched. Must not
+        block."""
         ...

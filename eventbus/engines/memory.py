@@ -167,10 +167,17 @@ class MemoryEngine:
         for room in topic.waiters:
             room.set()
 
-    def declare(self, topic: str, channels: Sequence[str] = ()) -> None:
+    def publish_foreign(self, topic: str, body: bytes, *, timeout: float) -> None:
+        self.publish(topic, body, delay=0.0, timeout=timeout)
+
+    def declare(self, topic: str, channels: Sequence[str] = (), *, anew: bool = False) -> Sequence[str]:
         target = self._make_topic(topic)
         for channel in channels:
             self._make_channel(target, channel)
+        return ()
+
+    def limit_bytes(self, count: int) -> None:
+        pass  # the messages lie in this process anyway
 
     def subscribe(
         self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float
@@ -235,6 +242,12 @@ class MemoryEngine:
             for channel in topic.listed:
                 channel.close()
             self._wake(topic)
+
+    def abandon(self) -> None:
+        self._is_closed = True
+        for topic in self._topics.values():
+            for channel in topic.listed:
+                channel.abandon()
 
 
 def open_memory(url: str, *, clock: Clock | None = None) -> MemoryEngine:

@@ -37,6 +37,14 @@ class MemoryDelivery:
         clock = self._channel.clock
         return clock.time() - (clock.monotonic() - self._accepted)
 
+    @property
+    def size(self) -> int:
+        return len(self.body)
+
+    @property
+    def is_held(self) -> bool:
+        return self.holder is not None
+
     def finish(self) -> None:
         holder = self.holder
         if holder is not None:
@@ -260,12 +268,13 @@ class Channel:
 
     def stats(self) -> ChannelStats:
         """Count what is where."""
+        in_flight = sum(len(subscription.held) for subscription in self.subscriptions)
         return ChannelStats(
-            depth=len(self.ready),
-            in_flight=sum(len(subscription.held) for subscription in self.subscriptions),
-            deferred=len(self._deferred),
-            subscribers=len(self.subscriptions),
-            is_paused=self.is_paused,
+            len(self.ready),
+            in_flight,
+            len(self._deferred),
+            len(self.subscriptions),
+            self.is_paused,
             messages=self.messages,
             requeued=self.requeued,
             timed_out=self.timed_out,
@@ -282,3 +291,10 @@ class Channel:
             subscription.close()
         if self._timer is not None:
             self._timer.cancel()
+
+    def abandon(self) -> None:
+        """In a forked child: deliver nothing more, and answer nothing."""
+        self.is_paused = True
+        for subscription in self.subscriptions:
+            while subscription.held:
+                subscription.held.popitem()[1].holder = None

@@ -287,7 +287,7 @@ def test_a_stop_asks_nsqd_to_push_no_more_and_gives_back_at_once(nsqd: Nsqd, mak
         listener(kind, before, name=name, concurrency=1, max_in_flight=50, act=lambda event, context: gevent.sleep(0.5))
     )
     publish_numbers(bus, kind, range(50))
-    eventually(lambda: bus.dispatchers[0].subscription is not None and subscription(bus).in_flight > 20)
+    eventually(lambda: bus.dispatchers[0].subscription is not None and subscription(bus).in_flight > 1)
     bus.stop(grace=PATIENCE)
 
     def is_free() -> bool:
@@ -405,10 +405,10 @@ def test_reading_a_large_message_costs_no_more_for_each_byte(ends: Ends) -> None
     assert work(by_the_bus) < 20 * work(by_the_socket)
 
 
-def test_the_largest_frame_is_bounded(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_largest_answer_is_bounded(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
     def announce(peer: ScriptedNsqd, socket: Any) -> None:
         peer.read_line(socket)
-        socket.sendall(frame(0, b"OK") + struct.pack(">ii", 2**31 - 1, 2))
+        socket.sendall(frame(0, b"OK") + struct.pack(">ii", 2**31 - 1, 0))
         gevent.sleep(5)
 
     peer = ends(ScriptedNsqd(announce))
@@ -416,16 +416,32 @@ def test_the_largest_frame_is_bounded(ends: Ends, caplog: pytest.LogCaptureFixtu
     eventually(lambda: "no NSQ frame (size 2,147,483,647" in caplog.text)
 
 
-def test_a_message_in_the_same_read_as_the_answer_to_sub_is_not_lost(ends: Ends) -> None:
+def test_a_peer_that_pushes_what_nobody_asked_for_is_left_and_nothing_of_it_is_handled(
+    ends: Ends, caplog: pytest.LogCaptureFixture
+) -> None:
+    """nsqd pushes as many as RDY says, and none before it."""
+
     def hurry(peer: ScriptedNsqd, socket: Any) -> None:
         peer.read_line(socket)
         socket.sendall(frame(0, b"OK") + message(b"early"))
         gevent.sleep(5)
 
-    peer = ends(ScriptedNsqd(hurry))
+    def flood(peer: ScriptedNsqd, socket: Any) -> None:
+        peer.read_line(socket)
+        socket.sendall(frame(0, b"OK"))
+        while peer.read_line(socket)[:3] != b"RDY":
+            pass
+        socket.sendall(b"".join(message(b"%d" % number, identifier=b"%016d" % number) for number in range(100)))
+        gevent.sleep(5)
+
     got: list[Any] = []
-    subscribe(ends(open_nsq(peer.url)), into=got)
-    eventually(lambda: [each.body for each in got] == [b"early"])
+    early, flooding = ends(ScriptedNsqd(hurry)), ends(ScriptedNsqd(flood))
+    subscribe(ends(open_nsq(early.url)), into=got)
+    eventually(lambda: "1 messages were pushed and RDY never passed 0" in caplog.text)
+    subscription = subscribe(ends(open_nsq(flooding.url)), into=got, max_in_flight=10)
+    eventually(lambda: "100 messages were pushed and RDY never passed" in caplog.text)
+    assert not got
+    assert subscription.in_flight == 0
 
 
 def test_ipv6(ends: Ends) -> None:

@@ -17,7 +17,7 @@ from eventbus import Bus, ConfigurationError, NotSent
 from eventbus.engines.nsq.engine import open_nsq
 from eventbus.engines.nsq.layers import DeflateLayer, Layer, SnappyLayer
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.nsqd import Nsqd
+from tests.nsqd import Nsqd, free_port
 from tests.peers import ScriptedNsqd, frame
 from tests.waiting import PATIENCE, eventually, fails_until_it_says
 
@@ -47,7 +47,13 @@ def certificates(tmp_path: Path) -> Certificates:
 
 def tls_nsqd(ends: Ends, certificates: Certificates, *options: str) -> Nsqd:
     found: Nsqd = ends(
-        Nsqd(f"-tls-cert={certificates.server}", f"-tls-key={certificates.server}", "-tls-required=tcp-https", *options)
+        Nsqd(
+            f"-tls-cert={certificates.server}",
+            f"-tls-key={certificates.server}",
+            f"-https-address=127.0.0.1:{free_port()}",
+            "-tls-required=tcp-https",
+            *options,
+        )
     )
     return found
 
@@ -137,14 +143,29 @@ def test_a_downgrade_is_refused_before_any_secret_is_sent(ends: Ends) -> None:
     assert "hunter2" not in str(error)
 
 
-def test_files_that_cannot_be_used_are_named(ends: Ends) -> None:
-    engine = ends(open_nsq("nsq+direct://127.0.0.1:9?tls=true&tls_ca=/no/such/file"))
-    del engine
-    from eventbus.engines.nsq.layers import tls_context
-    from eventbus.engines.nsq.options import NsqOptions
+@pytest.mark.parametrize(
+    "query", ["tls_ca=/no/such/file", "tls_ca={junk}", "tls_cert=/no/cert&tls_key=/no/key", "tls_cert={cert}&tls_key={key}"]
+)
+def test_files_that_cannot_be_used_are_named_when_the_bus_is_made(
+    query: str, certificates: Certificates, tmp_path: Path
+) -> None:
+    """A key with a password is refused too, and nobody is asked for it: on a terminal the whole hub would wait."""
+    (tmp_path / "junk").write_text("no pem")
+    key = trustme.CA().issue_cert("client").private_key_pem
+    from cryptography.hazmat.primitives.serialization import (
+        BestAvailableEncryption,
+        Encoding,
+        PrivateFormat,
+        load_pem_private_key,
+    )
 
-    with pytest.raises(ConfigurationError, match="tls_ca"):
-        tls_context(NsqOptions(tls=True, tls_ca="/no/such/file"))
+    sealed = load_pem_private_key(key.bytes(), None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+    )
+    (tmp_path / "key").write_bytes(sealed)
+    files = query.format(junk=tmp_path / "junk", cert=certificates.client, key=tmp_path / "key")
+    with pytest.raises(ConfigurationError, match="tls_key .* is encrypted" if "{key}" in query else files.partition("=")[0]):
+        Bus(f"nsq+direct://127.0.0.1:9?tls=true&{files}")
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from ipaddress import ip_address
+from typing import Any, NamedTuple
 
 from eventbus.errors import ConfigurationError
 
@@ -46,3 +47,20 @@ def parse_addresses(text: str, *, default_port: int) -> tuple[Address, ...]:
     """Return the addresses in a comma-separated list, each once."""
     parts = [part for part in text.split(",") if part.strip()]
     return tuple(dict.fromkeys(parse_address(part, default_port=default_port) for part in parts))
+
+
+def is_loopback(address: Address) -> bool:
+    """Whether an address never leaves this machine."""
+    if address.host == "localhost":
+        return True
+    try:
+        return ip_address(address.host).is_loopback
+    except ValueError:
+        return False
+
+
+def peer_of(name: Any) -> tuple[str, int]:
+    """Return who is at the other end of a socket, from its peer name: one name for all of this machine's loopback."""
+    ip, port = ip_address(name[0].partition("%")[0]), name[1]
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return ("loopback" if (mapped or ip).is_loopback else str(mapped or ip), port)

@@ -16,6 +16,8 @@ wrong, with the socket, the protocol or the peer's silence, ends in one call of 
 from __future__ import annotations
 
 import logging
+import os
+import socket as stdlib_socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,6 +45,7 @@ class Connection:
 
     def __init__(self, session: Session, on_down: Callable[[Exception], None]) -> None:
         self.address: Address = session.address
+        self.peer = session.peer
         self.features = session.features
         self.is_open = True
         self.last_read = time.monotonic()
@@ -156,9 +159,10 @@ class Connection:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def check(self, now: float) -> None:
-        """Notice a peer that is silent although heartbeats are due."""
+        """Notice a peer that is silent although heartbeats are due; give back memory that is not needed any more."""
         if self.is_open and now - self.last_read > 2.5 * self.features.heartbeat:
             self.fail(TimeoutError(f"no sign of life for {now - self.last_read:.1f} s"))
+        self._frames.shrink()
 
     def fail(self, reason: Exception) -> None:
         """End the connection because of `reason`."""
@@ -172,6 +176,17 @@ class Connection:
         if self.is_open:
             self._end()
             self.on_closed(ConnectionAbortedError("closed"))
+
+    def abandon(self) -> None:
+        """Let go of the copy that a forked child has of the connection, so that nothing can reach the peer through it."""
+        if self.is_open:
+            self.is_open = False
+            for watcher in (self._reader, self._writer):
+                watcher.stop()
+            dead, other = stdlib_socket.socketpair()
+            other.close()
+            with dead:
+                os.dup2(dead.fileno(), self._socket.fileno())
 
     def _end(self) -> None:
         self.is_open = False

@@ -12,17 +12,21 @@ import gevent.event
 
 from eventbus.engines.base import Receiver
 from eventbus.engines.nsq.addresses import Address
-from eventbus.engines.nsq.deliveries import ConsumerConnection, NsqDelivery, QuietWatch
+from eventbus.engines.nsq.deliveries import ConsumerConnection, QuietWatch
+from eventbus.engines.nsq.delivery import CutDelivery, NsqDelivery
 from eventbus.engines.nsq.discovery import Lookup
+from eventbus.engines.nsq.distribution import Distribution
 from eventbus.engines.nsq.handshake import open_session
+from eventbus.engines.nsq.intake import Intake
 from eventbus.engines.nsq.links import Link
 from eventbus.engines.nsq.options import NsqOptions
-from eventbus.engines.nsq.ready import grant, shares
 
 log = logging.getLogger("eventbus.nsq")
 
 _FORGET_AFTER = 3
 """Rounds of lookup that no longer list an nsqd, after which a lost one is not tried any more."""
+_FOR_A_RETURN = 1.0
+"""Seconds that the pause before connecting lasts at most, once a lost nsqd is listed anew."""
 _TO_FLUSH = 1.0
 
 
@@ -31,6 +35,7 @@ class NsqSubscription:
 
     Args:
         nsqds: addresses to consume from, or none to ask `lookup`.
+        intake: counts the bytes that all subscriptions hold.
         on_closed: called once when the subscription has ended.
     """
 
@@ -44,6 +49,7 @@ class NsqSubscription:
         lookup: Lookup | None,
         options: NsqOptions,
         quiet_watch: QuietWatch,
+        intake: Intake,
         max_in_flight: int,
         message_timeout: float,
         on_closed: Callable[[NsqSubscription], None],
@@ -53,25 +59,28 @@ class NsqSubscription:
         self.message_timeout = message_timeout
         self._asked_timeout = message_timeout
         self._receiver = receiver
+        self._nsqds = nsqds
         self._lookup = lookup
         self._options = options
         self._quiet_watch = quiet_watch
-        self._max_in_flight = max_in_flight
+        self._intake = intake
         self._on_closed = on_closed
         self._links: dict[Address, Link[ConsumerConnection]] = {}
-        self._turn = 0
+        self._shares = Distribution(max_in_flight)
         self._is_stopping = False
         self._is_closed = False
         self._look_now = gevent.event.Event()
         self._poller: gevent.Greenlet[[], None] | None = None
-        for address in nsqds:
-            self._add(address)
-        if lookup is not None:
-            self._look()
-            self._poller = gevent.spawn(self._poll)
 
-    def wait_until_tried(self, timeout: float) -> None:
-        """Return when each nsqd known now is connected or has failed once."""
+    def open(self, timeout: float) -> None:
+        """Connect; return when each nsqd known now is connected or has failed once, or after `timeout` seconds."""
+        for address in self._nsqds:
+            self._add(address)
+        if self._lookup is not None:
+            self._look()
+            if self._is_stopping:
+                return
+            self._poller = gevent.spawn(self._poll)
         gevent.wait([link.was_tried for link in self._links.values()], timeout=timeout)
 
     # -- where to consume ---------------------------------------------------------------------------------------------
@@ -95,11 +104,12 @@ class NsqSubscription:
             return
         listed = {node.tcp for node in found.nodes}
         for address in listed:
-            if address in self._links:
-                self._links[address].missed_rounds = 0
-                self._links[address].hurry()
-            else:
+            link = self._links.get(address)
+            if link is None:
                 self._add(address)
+            elif link.missed_rounds:
+                link.missed_rounds = 0
+                link.hurry(_FOR_A_RETURN)  # it went and is listed anew: it was started again
         for address in list(self._links.keys() - listed):
             link = self._links[address]
             link.missed_rounds += 1
@@ -111,12 +121,20 @@ class NsqSubscription:
         def connect(on_down: Callable[[Exception], None]) -> ConsumerConnection:
             return self._connect(address, on_down)
 
-        self._links[address] = Link(
-            address, connect, ceiling=self._options.reconnect_ceiling, on_change=self._connections_changed
-        )
+        if not self._is_stopping:
+            self._links[address] = Link(
+                address, connect, ceiling=self._options.reconnect_ceiling, on_change=self._connections_changed
+            )
 
     def _connect(self, address: Address, on_down: Callable[[Exception], None]) -> ConsumerConnection:
-        session = open_session(address, self._options, NsqDelivery, message_timeout=self._asked_timeout)
+        session = open_session(
+            address,
+            self._options,
+            NsqDelivery,
+            CutDelivery,
+            message_timeout=self._asked_timeout,
+            is_given=self._lookup is None,
+        )
         self.message_timeout = session.features.message_timeout
         answer: gevent.event.AsyncResult[None] = gevent.event.AsyncResult()
         connection = ConsumerConnection(
@@ -125,8 +143,10 @@ class NsqSubscription:
             self.channel,
             self._receiver,
             self._quiet_watch,
+            self._intake,
             max_delay=self._options.max_delay,
             on_subscribed=lambda _: answer.set(None),
+            on_spare=self.redistribute,
             on_down=lambda reason: on_down(reason) if answer.ready() else answer.set_exception(reason),
         )
         try:
@@ -139,7 +159,8 @@ class NsqSubscription:
         return connection
 
     def _connections_changed(self) -> None:
-        self._look_now.set()
+        if len(self.connections) < len(self._links):
+            self._look_now.set()
         self.redistribute()
 
     # -- how much to hold ---------------------------------------------------------------------------------------------
@@ -163,37 +184,36 @@ class NsqSubscription:
         return any(each.in_flight >= 0.85 * each.window.limit > 0 for each in self.connections)
 
     def set_max_in_flight(self, count: int) -> None:
-        self._max_in_flight = count
+        self._shares.total = count
         self.redistribute()
 
     def redistribute(self) -> None:
         """Share max in flight among the connections that are up."""
+        if not self._is_stopping:
+            self._shares.apply(self.connections)
+
+    def tick(self, now: float, *, is_slow: bool) -> None:
+        """Every 50 ms: move turns on where deliveries are scarce. In a slow tick, each half second: notice silent peers,
+        drop what nsqd has given to others, and lend shares that lie idle."""
         if self._is_stopping:
             return
         connections = self.connections
-        wanted = [
-            min(share, each.features.max_rdy)
-            for share, each in zip(shares(self._max_in_flight, len(connections), self._turn), connections, strict=True)
-        ]
-        granted = grant(
-            self._max_in_flight,
-            wanted,
-            [each.window.limit for each in connections],
-            [each.in_flight for each in connections],
-        )
-        for connection, limit in sorted(
-            zip(connections, granted, strict=True), key=lambda pair: pair[1] - pair[0].window.limit
-        ):
-            connection.allow(limit)  # what is lowered first
+        if is_slow:
+            for connection in connections:
+                connection.check(now)
+                connection.drop_what_is_over(now)
+        if self._shares.is_due(connections, now, is_slow=is_slow):
+            self.redistribute()
 
-    def tick(self, now: float) -> None:
-        """Once a second: notice silent peers, and move shares on where they are fewer than connections."""
-        connections = self.connections
-        for connection in connections:
-            connection.check(now)
-        if 0 < self._max_in_flight < len(connections):
-            self._turn += 1
-        self.redistribute()
+    def abandon(self) -> None:
+        """In a forked child: let go of everything, and touch nothing that is the parent's."""
+        self._is_stopping = self._is_closed = True
+        for connection in self.connections:
+            connection.abandon()
+        for link in self._links.values():
+            link.abandon()
+        if self._poller is not None:
+            self._poller.kill(block=False)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

@@ -1,11 +1,10 @@
-"""Deliveries from nsqd, and the connection that they come over and are answered on."""
+"""Deliveries: the connection that they come over and are answered on."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
-from math import ceil
+from time import monotonic
 from typing import Any, Protocol
 
 import gevent.event
@@ -14,56 +13,17 @@ from gnsq import protocol
 
 from eventbus.engines.base import Receiver
 from eventbus.engines.nsq.connection import Connection
-from eventbus.engines.nsq.frames import CLOSE_WAIT, ERROR, Frame, read_error
+from eventbus.engines.nsq.delivery import NsqDelivery
+from eventbus.engines.nsq.frames import CLOSE_WAIT, ERROR, Frame, ProtocolError, read_error
 from eventbus.engines.nsq.handshake import Session
+from eventbus.engines.nsq.intake import Intake
 from eventbus.engines.nsq.ready import Window
 
 log = logging.getLogger("eventbus.nsq")
 
 _COMPLAIN_EVERY = 10.0
-
-
-class NsqDelivery:
-    """One message that nsqd handed to us. Answers are collected and sent together once the hub's loop comes round."""
-
-    __slots__ = ("_connection", "_nanoseconds", "attempts", "body", "held_since", "id")
-
-    def __init__(self, nanoseconds: int, attempts: int, identifier: bytes, body: bytes) -> None:
-        self.id = identifier
-        self.body = body
-        self.attempts = attempts
-        self.held_since = 0.0
-        self._nanoseconds = nanoseconds
-        self._connection: ConsumerConnection | None = None
-
-    @property
-    def timestamp(self) -> float:
-        return self._nanoseconds / 1e9
-
-    def finish(self) -> None:
-        connection = self._connection
-        if connection is not None:
-            self._connection = None
-            connection.in_flight -= 1
-            connection.answers.append(b"FIN %b\n" % self.id)  # not by `answer`: this is the way of every message
-            if not connection.will_flush:
-                connection.flush_soon()
-
-    def requeue(self, delay: float = 0.0) -> None:
-        connection = self._connection
-        if connection is not None:
-            self._connection = None
-            connection.in_flight -= 1
-            # rounded up: a retry that comes early would be a retry too soon
-            milliseconds = ceil(min(max(delay, 0.0), connection.max_delay) * 1000)
-            connection.answer(b"REQ %b %d\n" % (self.id, milliseconds))
-
-    def give_back(self) -> bool:
-        return self._connection is None  # nsqd counts a delivery when it sends it
-
-    def touch(self) -> None:
-        if self._connection is not None:
-            self._connection.answer(b"TOUCH %b\n" % self.id)
+_STALL = 1.0
+"""Seconds since its last tick after which the hub counts as having been blocked."""
 
 
 class QuietWatch(Protocol):
@@ -77,8 +37,9 @@ class ConsumerConnection(Connection):
 
     Args:
         receiver: takes the deliveries.
+        intake: counts the bytes of all connections.
         on_subscribed: called when nsqd has confirmed the subscription.
-        on_answered: called when deliveries were answered while the share is not yet what it should be.
+        on_spare: called when deliveries were answered that others wait for.
     """
 
     def __init__(
@@ -88,14 +49,25 @@ class ConsumerConnection(Connection):
         channel: str,
         receiver: Receiver,
         quiet_watch: QuietWatch,
+        intake: Intake,
         *,
         max_delay: float,
         on_subscribed: Callable[[ConsumerConnection], None],
+        on_spare: Callable[[], None],
         on_down: Callable[[Exception], None],
     ) -> None:
         super().__init__(session, on_down)
         self.max_delay = max_delay
-        self.in_flight = 0
+        self.held: set[NsqDelivery] = set()
+        self.intake = intake
+        self.peak = 0
+        """Most deliveries held at a time since the shares were looked at last."""
+        self.last_message = 0.0
+        self.owes = False
+        """Whether others wait for what is held here above the share."""
+        self._mean = 0.0
+        self._most_ready = 0
+        self._on_spare = on_spare
         self.is_subscribed = False
         self.is_stopping = False
         self.has_stopped = gevent.event.Event()
@@ -120,14 +92,46 @@ class ConsumerConnection(Connection):
 
     # -- incoming -----------------------------------------------------------------------------------------------------
 
+    @property
+    def in_flight(self) -> int:
+        """Deliveries that are held."""
+        return len(self.held)
+
     def on_messages(self, messages: list[Any], size: int) -> None:
+        now = self.last_read
+        # while the hub was blocked they may have lain in the socket since the last moment at which it was not
+        arrived = now if now - self.intake.awake < _STALL else self.intake.awake
+        until = arrived + self.features.message_timeout
+        total = 0
         for delivery in messages:
-            delivery._connection = self
-        self.in_flight += len(messages)
-        if self.window.received(self.in_flight, self.ready, size, self.last_read - self._last_answer):
+            delivery.take(self, arrived, until)
+            total += len(delivery.body)
+        held = self.held
+        held.update(messages)
+        self.intake.used += total
+        self.last_message = now
+        in_flight = len(held)
+        if in_flight > self.peak:
+            self.peak = in_flight
+            if in_flight > 2 * self._most_ready and arrived == now:  # twice: nsqd may have given up on as many as it pushes
+                raise ProtocolError(f"{in_flight:,} messages were pushed and RDY never passed {self._most_ready:,}")
+        mean = total / len(messages)
+        self._mean = mean if mean > self._mean else self._mean + (mean - self._mean) / 8
+        if self.window.received(in_flight, self.ready, size, now - self._last_answer):
             self._quiet_watch.add(self)
         self._receiver(messages)
         self.flush_soon()  # after the workers, which are scheduled already: often nothing is left to hold then
+
+    def let_go(self, delivery: NsqDelivery) -> None:
+        """Hold a delivery no more."""
+        if delivery in self.held:
+            self.held.remove(delivery)
+            self.intake.used -= len(delivery.body)
+
+    def drop_what_is_over(self, now: float) -> None:
+        """Hold no more what nsqd has given to somebody else."""
+        for delivery in [each for each in self.held if each.is_over(now)]:
+            self.let_go(delivery)
 
     def on_answer(self, frame: Frame) -> None:
         kind, data = frame
@@ -145,11 +149,15 @@ class ConsumerConnection(Connection):
 
     def on_closed(self, reason: Exception) -> None:
         self.answers.clear()
+        for delivery in list(self.held):
+            self.let_go(delivery)
+            delivery.forget()
+        self.intake.freed()
         self.has_stopped.set()
 
     def _complain_late(self, text: str) -> None:
         self._late += 1
-        now = time.monotonic()
+        now = monotonic()
         if now - self._complained > _COMPLAIN_EVERY:
             log.warning(
                 "%s: %d answers came after the message timeout, so those deliveries are made again; the last: %s",
@@ -179,15 +187,24 @@ class ConsumerConnection(Connection):
             return
         answers = self.answers
         if self.is_subscribed and not self.is_stopping:
-            ready = self.window.ready(self.in_flight)
+            in_flight = len(self.held)
+            ready = self.window.ready(in_flight)
+            room = self.intake.room(self._mean)
+            if in_flight + room < ready:
+                ready = max(in_flight + room, 1)
+                self.intake.cut(self)
             if ready != self.ready:
                 self.ready = ready
+                self._most_ready = max(self._most_ready, ready)
                 answers.insert(0, b"RDY %d\n" % ready)
         if answers:
-            self._last_answer = time.monotonic()
+            self._last_answer = monotonic()
             data = b"".join(answers)
             answers.clear()
             self.send(data)
+            self.intake.freed()
+            if self.owes:
+                self._on_spare()
 
     def allow(self, limit: int) -> None:
         """Set the share of max in flight."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+from typing import NamedTuple
 
 import gevent
 
 from eventbus.engines.nsq.addresses import Address
-from eventbus.engines.nsq.http import HttpError, request
+from eventbus.engines.nsq.http import HttpClient, HttpError
+from eventbus.engines.nsq.options import NsqOptions
+from eventbus.engines.nsq.schema import MOST_NODES, Producers
 
 log = logging.getLogger("eventbus.nsq")
 
@@ -41,12 +44,14 @@ class Lookup:
     """
 
     def __init__(
-        self, lookupds: tuple[Address, ...], *, timeout: float, accept: Callable[[Node], bool] | None = None
+        self, lookupds: tuple[Address, ...], options: NsqOptions, *, accept: Callable[[Node], bool] | None = None
     ) -> None:
         self.lookupds = lookupds
-        self._timeout = timeout
+        self._http = HttpClient(options)
+        self._trusted = options.nodes
         self._accept = accept
         self._failing: set[Address] = set()
+        self._said: set[Address] = set()
 
     def topic(self, topic: str) -> Found:
         """Return the nsqd that have `topic`."""
@@ -58,23 +63,34 @@ class Lookup:
 
     def _ask(self, path: str, **query: str) -> Found:
         requests = [gevent.spawn(self._ask_one, lookupd, path, query) for lookupd in self.lookupds]
-        gevent.joinall(requests)
-        answers = [each.value for each in requests if each.value is not None]
-        nodes = dict.fromkeys(node for answer in answers for node in answer if self._accept is None or self._accept(node))
-        return Found(tuple(nodes), len(answers))
+        try:
+            gevent.joinall(requests)
+        finally:
+            gevent.killall(requests, block=False)
+        answers = [each.value for each in requests if isinstance(each.value, list)]
+        nodes = dict.fromkeys(node for answer in answers for node in answer if self._is_believed(node))
+        if len(nodes) > MOST_NODES:
+            log.warning("nsqlookupd list %d nsqd; the first %d are believed, see the option 'nodes'", len(nodes), MOST_NODES)
+        return Found(tuple(nodes)[:MOST_NODES], len(answers))
+
+    def _is_believed(self, node: Node) -> bool:
+        if self._accept is not None and not self._accept(node):
+            return False
+        if not self._trusted or any(_matches(node.tcp.host, pattern) for pattern in self._trusted):
+            return True
+        if node.tcp not in self._said and len(self._said) < MOST_NODES:
+            self._said.add(node.tcp)
+            log.warning("nsqd %s is listed, and the option 'nodes' does not name it: passed over", node.tcp)
+        return False
 
     def _ask_one(self, lookupd: Address, path: str, query: dict[str, str]) -> list[Node] | None:
         try:
-            answer = request(lookupd, "GET", path, timeout=self._timeout, **query)
-            nodes = read_nodes(answer)
+            nodes = read_nodes(self._http.ask(lookupd, path, Producers, query))
         except HttpError as error:
             if error.status == 404:  # it knows no such topic yet
                 self._failing.discard(lookupd)
                 return []
             self._complain(lookupd, error)
-            return None
-        except (KeyError, TypeError, ValueError) as error:
-            self._complain(lookupd, HttpError(f"{lookupd}: answers {path} with nonsense ({type(error).__name__}: {error})"))
             return None
         if lookupd in self._failing:
             self._failing.discard(lookupd)
@@ -86,31 +102,38 @@ class Lookup:
             self._failing.add(lookupd)
             log.warning("nsqlookupd %s; asked again each interval, the others meanwhile", error)
 
-    def post(self, path: str, **query: str) -> list[HttpError]:
-        """Tell all nsqlookupd; return what failed."""
+    def tell(self, *posts: tuple[str, dict[str, str]]) -> list[HttpError]:
+        """Post to all nsqlookupd at the same time, each post after the other; return what failed."""
 
         def tell(lookupd: Address) -> HttpError | None:
             try:
-                request(lookupd, "POST", path, timeout=self._timeout, **query)
+                for path, query in posts:
+                    self._http.request(lookupd, "POST", path, **query)
             except HttpError as error:
                 return error
             return None
 
         requests = [gevent.spawn(tell, lookupd) for lookupd in self.lookupds]
-        gevent.joinall(requests)
-        return [each.value for each in requests if each.value is not None]
+        try:
+            gevent.joinall(requests)
+        finally:
+            gevent.killall(requests, block=False)
+        return [each.value for each in requests if isinstance(each.value, HttpError)]
 
 
-def read_nodes(answer: Any) -> list[Node]:
-    """Return the nodes in an answer of nsqlookupd; raises KeyError, TypeError or ValueError for nonsense."""
-    producers: Iterable[Any] = answer["producers"]
-    nodes = []
-    for producer in producers or ():
-        host, tcp, http = producer["broadcast_address"], producer["tcp_port"], producer["http_port"]
-        if not isinstance(host, str) or not host:
-            raise ValueError("broadcast_address is no text")
-        for port in (tcp, http):
-            if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65536:
-                raise ValueError(f"port {port!r}")
-        nodes.append(Node(Address(host, tcp), Address(host, http)))
-    return nodes
+def _matches(host: str, pattern: str) -> bool:
+    """Whether a host is the one that a pattern names: a name, `*.name`, an address or a network."""
+    if pattern.startswith("*."):
+        return host.lower().endswith(pattern[1:].lower())
+    try:
+        return ip_address(host) in ip_network(pattern, strict=False)
+    except ValueError:
+        return host.lower() == pattern.lower()
+
+
+def read_nodes(answer: Producers) -> list[Node]:
+    """Return the nodes in an answer of nsqlookupd."""
+    return [
+        Node(Address(each.broadcast_address, each.tcp_port), Address(each.broadcast_address, each.http_port))
+        for each in answer.producers
+    ]

@@ -11,20 +11,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import gevent
 from gevent.hub import get_hub
 
 from eventbus.engines.base import Receiver, TopicStats
 from eventbus.engines.nsq.addresses import Address, parse_addresses
 from eventbus.engines.nsq.admin import Admin
 from eventbus.engines.nsq.consumer import NsqSubscription
+from eventbus.engines.nsq.declaring import Declarations
 from eventbus.engines.nsq.discovery import Lookup, Node
-from eventbus.engines.nsq.handshake import describe, open_session
+from eventbus.engines.nsq.http import HttpClient
+from eventbus.engines.nsq.intake import MAX_IN_FLIGHT_BYTES, Intake
+from eventbus.engines.nsq.layers import check_layers
 from eventbus.engines.nsq.options import NsqOptions
 from eventbus.engines.nsq.publisher import Publisher
 from eventbus.engines.nsq.quiet import QuietTimer
+from eventbus.engines.nsq.reaching import reach
 from eventbus.engines.url import read_options
-from eventbus.errors import BrokerUnreachableError, BusStateError, ConfigurationError, Rejected
+from eventbus.errors import BusStateError, ConfigurationError, Rejected
 from eventbus.names import check_name
 from eventbus.runtime.clock import Clock, SystemClock
 
@@ -66,18 +69,27 @@ class NsqEngine:
         self.options = options or NsqOptions()
         if not lookupds and 0 < len(self.options.publish or nsqds) < self.options.copies:
             raise ConfigurationError(f"copies={self.options.copies} needs as many nsqd to publish to")
+        check_layers(self.options)
         self.clock: Clock = SystemClock()
         self.max_message_bytes = self.options.max_message_bytes
         self.max_delay = self.options.max_delay
         self.preferred: Mapping[str, Any] = self.options.model_dump(
-            include={"max_in_flight", "message_timeout"}, exclude_none=True
+            include={"max_in_flight", "max_in_flight_bytes", "message_timeout"}, exclude_none=True
         )
         self._nsqds = nsqds
-        self._lookup = Lookup(lookupds, timeout=self.options.connect_timeout, accept=accept) if lookupds else None
+        self._lookup = Lookup(lookupds, self.options, accept=accept) if lookupds else None
         self._known_nodes: Sequence[Node] = ()
-        self._admin = Admin(self.nodes, self._lookup, self.options)
-        self._publisher = Publisher(self._publish_addresses, self.options)
+        self.http = HttpClient(self.options)
+        self._admin = Admin(self.nodes, self.http)
+        self._declarations = Declarations(self.nodes, self._lookup, self.http, self.options)
+        self._publisher = Publisher(
+            self._publish_addresses,
+            self.options,
+            is_given=bool(self.options.publish or nsqds),
+            on_change=self._declarations.forget,
+        )
         self._quiet = QuietTimer()
+        self._intake = Intake(self.options.max_in_flight_bytes or MAX_IN_FLIGHT_BYTES)
         self._subscriptions: list[NsqSubscription] = []
         self._timer: Any = None
         self._ticks = 0
@@ -125,6 +137,10 @@ class NsqEngine:
             self._check(topic, body)
         self._publisher.publish_many(topic, bodies, timeout=timeout)
 
+    def publish_foreign(self, topic: str, body: bytes, *, timeout: float) -> None:
+        self._check(topic, body[: self.max_message_bytes])
+        self._publisher.publish_alone(topic, body, timeout=timeout)
+
     def _check(self, topic: str, body: bytes) -> None:
         if self._is_closed:
             raise BusStateError(f"publish to {topic!r}: the NSQ engine is closed")
@@ -152,44 +168,38 @@ class NsqEngine:
             lookup=self._lookup,
             options=self.options,
             quiet_watch=self._quiet,
+            intake=self._intake,
             max_in_flight=max_in_flight,
             message_timeout=message_timeout,
             on_closed=self._subscriptions.remove,
         )
         self._subscriptions.append(subscription)
-        subscription.wait_until_tried(self.options.connect_timeout)
+        try:
+            subscription.open(self.options.connect_timeout)
+        except BaseException:
+            subscription.close()
+            raise
+        if self._is_closed:
+            subscription.close()
+            raise BusStateError(f"subscribe to {topic!r}: the NSQ engine was closed meanwhile")
         return subscription
+
+    def limit_bytes(self, count: int) -> None:
+        self._intake.limit = count
 
     # -- operating ----------------------------------------------------------------------------------------------------
 
-    def declare(self, topic: str, channels: Sequence[str] = ()) -> None:
+    def declare(self, topic: str, channels: Sequence[str] = (), *, anew: bool = False) -> Sequence[str]:
+        if self._is_closed:
+            raise BusStateError(f"declare {topic!r}: the NSQ engine is closed")
         check_name(topic, kind="topic")
         for channel in channels:
             check_name(channel, kind="channel")
-        self._admin.declare(topic, channels)
+        return self._declarations.declare(topic, channels, anew=anew)
 
     def ping(self, *, timeout: float) -> None:
-        if self._lookup is not None and not self._lookup.nodes().answered:
-            tried = ", ".join(map(str, self._lookup.lookupds))
-            raise BrokerUnreachableError(f"no nsqlookupd answers at {tried}; is it running, and is that its HTTP port?")
-        addresses = self._publish_addresses()
-        if not addresses:
-            raise BrokerUnreachableError(
-                f"{self!r} lists no nsqd; start one with -lookupd-tcp-address, and -broadcast-address as seen from here"
-            )
-        tries = [gevent.spawn(self._try, address) for address in addresses]
-        gevent.joinall(tries, timeout=timeout)
-        if not any(each.value == "" for each in tries):
-            reasons = [f"{address}: {each.value or 'no answer'}" for address, each in zip(addresses, tries, strict=True)]
-            gevent.killall(tries)
-            raise BrokerUnreachableError(f"no nsqd can be reached: {'; '.join(reasons)}")
-
-    def _try(self, address: Address) -> str:
-        try:
-            open_session(address, self.options, lambda *_: None).socket.close()
-        except Exception as error:
-            return describe(error)
-        return ""
+        given = bool(self.options.publish or self._nsqds)
+        reach(self._publish_addresses, self._lookup, self.options, is_given=given, timeout=timeout)
 
     def stats(self) -> dict[str, TopicStats]:
         return self._admin.stats()
@@ -211,7 +221,7 @@ class NsqEngine:
             self._timer.start(self._tick)
 
     def _tick(self) -> None:
-        now = self.clock.monotonic()
+        now = self._intake.awake = self.clock.monotonic()
         stalled, self._last_tick = now - self._last_tick > _STALL, now
         if stalled and self._stalls < _MAX_STALLS:
             self._stalls += 1
@@ -220,21 +230,23 @@ class NsqEngine:
         self._ticks += 1
         try:
             self._publisher.expire(now)
-            if self._ticks % _SLOW_TICKS == 0:
-                for subscription in list(self._subscriptions):
-                    subscription.tick(now)
+            is_slow = self._ticks % _SLOW_TICKS == 0
+            for subscription in list(self._subscriptions):
+                subscription.tick(now, is_slow=is_slow)
+            if is_slow:
                 self._publisher.tick(now, _ANSWER_LIMIT)
         except Exception:  # the timer must go on
             log.exception("the NSQ engine's upkeep failed")
         if self._lookup is not None and not self.options.publish and self._publisher.is_started:
             every = max(1, round(self.options.lookup_interval / _TICK))
             if self._ticks % every == 0:
-                gevent.spawn(self._publisher.refresh)
+                self._publisher.look_again()
 
     def close(self) -> None:
         if self._is_closed:
             return
         self._is_closed = True
+        self._declarations.close()
         for subscription in list(self._subscriptions):
             subscription.close()
         self._publisher.close(timeout=2.0)
@@ -242,6 +254,16 @@ class NsqEngine:
         if self._timer is not None:
             self._timer.stop()
             self._timer.close()
+
+    def abandon(self) -> None:
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.stop()
+        self._quiet.stop()
+        for subscription in self._subscriptions:
+            subscription.abandon()
+        self._publisher.abandon()
+        self._declarations.close()
 
 
 def open_nsq(url: str, *, clock: Clock | None = None) -> NsqEngine:

@@ -14,7 +14,9 @@ from typing import Generic, TypeVar
 from gnsq import protocol
 from gnsq.errors import ERROR_CODES
 
+from eventbus.engines.nsq.schema import peer_text
 from eventbus.errors import EventBusError
+from eventbus.runtime.redaction import one_line
 
 RESPONSE, ERROR, MESSAGE = protocol.FRAME_TYPE_RESPONSE, protocol.FRAME_TYPE_ERROR, protocol.FRAME_TYPE_MESSAGE
 HEARTBEAT, OK, CLOSE_WAIT = protocol.HEARTBEAT, protocol.OK, b"CLOSE_WAIT"
@@ -23,6 +25,10 @@ _head = Struct(">ii").unpack_from
 _message_head = Struct(">qH16s").unpack_from
 _FIRST_BUFFER = 16 * 1024
 _LARGEST_READ = 256 * 1024
+_READ_OF_ERROR = 4096
+_LONGEST = 2**31 - 1
+HEAD = 64 * 1024
+"""Bytes that are kept of a message too long to be read."""
 
 T = TypeVar("T")
 
@@ -47,52 +53,99 @@ class ServerError(EventBusError):
 
 
 def read_error(data: bytes) -> ServerError:
-    """Return the error in the data of an error frame."""
-    code, _, text = data.decode("utf-8", "replace").partition(" ")
-    return ServerError(code, text)
+    """Return the error in the data of an error frame, however long, in a few words."""
+    code, _, text = data[:_READ_OF_ERROR].decode("utf-8", "replace").partition(" ")
+    return ServerError(one_line(code, most=40), peer_text(text))
+
+
+def check_head(head: bytes, size: int, kind: int, most: int) -> None:
+    """Return if a frame may begin so.
+
+    Raises:
+        ProtocolError: when the bytes are no NSQ frame; says what they look like instead.
+    """
+    if head == b"HTTP":
+        raise ProtocolError("the peer speaks HTTP: give nsqd's TCP port (4150), not its HTTP port (4151)")
+    if not 4 <= size <= most or kind not in (RESPONSE, ERROR, MESSAGE):
+        raise ProtocolError(f"no NSQ frame (size {size:,}, type {kind}): is this an nsqd?")
+    if kind == MESSAGE and size < 4 + MESSAGE_HEADER:
+        raise ProtocolError("a message frame too short for its header")
 
 
 class FrameBuffer(Generic[T]):
-    """Collects bytes and cuts frames out of them.
+    """Collects bytes and cuts frames out of them. Grows with the frames that come, and shrinks when they are small again.
 
     Args:
         make_message: called with (nanoseconds, attempts, id, body) for each message frame.
-        max_frame: largest frame in bytes; larger ones are no NSQ or an attack.
+        max_frame: largest frame in bytes that is kept whole. Of a larger message the head is kept and the rest passed over;
+            a larger answer is no NSQ or an attack.
+        make_cut: called with (nanoseconds, attempts, id, head, length) for the head of a larger message.
     """
 
-    __slots__ = ("_buffer", "_end", "_make", "_max_frame", "_view")
+    __slots__ = ("_buffer", "_end", "_make", "_make_cut", "_max_frame", "_peak", "_skip", "_view")
 
-    def __init__(self, make_message: Callable[[int, int, bytes, bytes], T], max_frame: int) -> None:
+    def __init__(
+        self,
+        make_message: Callable[[int, int, bytes, bytes], T],
+        max_frame: int,
+        make_cut: Callable[[int, int, bytes, bytes, int], T] | None = None,
+    ) -> None:
         self._make = make_message
+        self._make_cut = make_cut
         self._max_frame = max_frame
         self._buffer = bytearray(_FIRST_BUFFER)
         self._view = memoryview(self._buffer)
         self._end = 0
+        self._peak = 0
+        self._skip = 0
 
     def space(self) -> memoryview:
         """Return where the next bytes may be read into; never empty."""
         if self._end >= len(self._buffer):
-            self._grow(len(self._buffer) * 2)
+            self._resize(len(self._buffer) * 2)
         return self._view[self._end :]
 
     def filled(self, count: int) -> None:
         """Take note of `count` bytes read into `space()`."""
         self._end += count
         if self._end == len(self._buffer) < _LARGEST_READ:
-            self._grow(len(self._buffer) * 4)  # the peer has more than fits: read more at a time
+            self._resize(len(self._buffer) * 4)  # the peer has more than fits: read more at a time
+        if self._skip:
+            self._pass_over()
 
     def feed(self, data: bytes) -> None:
         """Add bytes that were decrypted or decompressed elsewhere."""
         if self._end + len(data) > len(self._buffer):
-            self._grow(max(self._end + len(data), len(self._buffer) * 2))
+            self._resize(max(self._end + len(data), len(self._buffer) * 2))
         self._view[self._end : self._end + len(data)] = data
         self._end += len(data)
+        if self._skip:
+            self._pass_over()
 
-    def _grow(self, size: int) -> None:
-        larger = bytearray(size)
-        larger[: self._end] = self._view[: self._end]
-        self._buffer = larger
-        self._view = memoryview(larger)
+    def _pass_over(self) -> None:
+        """Forget the rest of a message that is too long. It lies at the begin, since all before it was taken."""
+        passed = min(self._skip, self._end)
+        self._skip -= passed
+        self._end -= passed
+        self._view[: self._end] = self._view[passed : passed + self._end]
+
+    def _resize(self, size: int) -> None:
+        other = bytearray(size)
+        other[: self._end] = self._view[: self._end]
+        self._buffer = other
+        self._view = memoryview(other)
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes."""
+        return len(self._buffer)
+
+    def shrink(self) -> None:
+        """Give memory back where all that came since the last call was small; called once in a while."""
+        wanted = max(2 * self._peak, self._end, _FIRST_BUFFER)
+        if len(self._buffer) > 2 * wanted:
+            self._resize(wanted)
+        self._peak = self._end
 
     def take(self) -> tuple[list[T], list[tuple[int, bytes]]]:
         """Cut out what is whole; return messages, and responses and errors as (type, data).
@@ -104,6 +157,8 @@ class FrameBuffer(Generic[T]):
         messages: list[T] = []
         others: list[tuple[int, bytes]] = []
         position = 0
+        if end > self._peak:
+            self._peak = end
         while end - position >= 8:
             size, kind = _head(buffer, position)
             following = position + 4 + size
@@ -112,49 +167,30 @@ class FrameBuffer(Generic[T]):
                 messages.append(make(timestamp, attempts, identifier, bytes(view[position + 34 : following])))
                 position = following
                 continue
-            self._check(size, kind, position)
+            is_cut = kind == MESSAGE and size > self._max_frame and self._make_cut is not None
+            check_head(bytes(view[position : position + 4]), size, kind, _LONGEST if is_cut else self._max_frame)
+            if is_cut:
+                if end - position < 34 + HEAD:
+                    break
+                messages.append(self._cut(position, size - 4 - MESSAGE_HEADER))
+                self._skip = following - end
+                position = end
+                break
             if following > end:
                 break
             others.append((kind, bytes(view[position + 8 : following])))
             position = following
         if position:
-            self._drop(position)
+            rest = end - position
+            view[:rest] = view[position:end]
+            self._end = rest
         return messages, others
 
-    def take_one(self) -> tuple[int, bytes] | None:
-        """Cut out the first frame alone, as (type, data), once it is whole: what follows may be in another form.
-
-        Raises:
-            ProtocolError: when the bytes are no NSQ frame.
-        """
-        if self._end < 8:
-            return None
-        size, kind = _head(self._buffer, 0)
-        self._check(size, kind, 0)
-        if 4 + size > self._end:
-            return None
-        data = bytes(self._view[8 : 4 + size])
-        self._drop(4 + size)
-        return kind, data
-
-    def take_rest(self) -> bytes:
-        """Take out all bytes that are left."""
-        rest = bytes(self._view[: self._end])
-        self._end = 0
-        return rest
-
-    def _drop(self, size: int) -> None:
-        rest = self._end - size
-        self._view[:rest] = self._view[size : self._end]
-        self._end = rest
-
-    def _check(self, size: int, kind: int, position: int) -> None:
-        if bytes(self._view[position : position + 4]) == b"HTTP":
-            raise ProtocolError("the peer speaks HTTP: give nsqd's TCP port (4150), not its HTTP port (4151)")
-        if not 4 <= size <= self._max_frame or kind not in (RESPONSE, ERROR, MESSAGE):
-            raise ProtocolError(f"no NSQ frame (size {size:,}, type {kind}): is this an nsqd?")
-        if kind == MESSAGE and size < 4 + MESSAGE_HEADER:
-            raise ProtocolError("a message frame too short for its header")
+    def _cut(self, position: int, length: int) -> T:
+        assert self._make_cut is not None
+        timestamp, attempts, identifier = _message_head(self._buffer, position + 8)
+        head = bytes(self._view[position + 34 : position + 34 + HEAD])
+        return self._make_cut(timestamp, attempts, identifier, head, length)
 
 
 def publish_frame(topic: bytes, body: bytes) -> bytes:

@@ -1,8 +1,11 @@
 """Handshake: from an address to a connection that both sides agree about.
 
 TCP, magic, IDENTIFY, then TLS, compression and AUTH as asked, in nsqd's order. What was asked for and is not granted
-ends the handshake: no secret is ever sent over a connection that should have been encrypted. Blocks its greenlet,
-each step within the time limit.
+ends the handshake: no secret is ever sent over a connection that should have been encrypted. Blocks its greenlet, each step
+within the time limit, and all of them together within twice as much.
+
+Each answer is cut out of the stream alone, and what came behind it is handed to the layer that the answer switched on:
+nsqd sends the answer to IDENTIFY in plain and at once the compressed OK, and both may come in one read.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ import socket as stdlib_socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any
 
 import gevent
-import gevent.socket
 from gnsq import protocol
 
-from eventbus.engines.nsq.addresses import Address
+from eventbus.engines.nsq.addresses import Address, is_loopback, peer_of
+from eventbus.engines.nsq.dialing import dial
 from eventbus.engines.nsq.frames import (
     ERROR,
     HEARTBEAT,
@@ -27,15 +31,17 @@ from eventbus.engines.nsq.frames import (
     FrameBuffer,
     ProtocolError,
     ServerError,
+    check_head,
     read_error,
 )
+from eventbus.engines.nsq.identity import NSQD_HEARTBEAT, WISHES, identity
 from eventbus.engines.nsq.layers import DeflateLayer, Layer, SnappyLayer, TlsLayer, tls_context
 from eventbus.engines.nsq.options import NsqOptions
+from eventbus.engines.nsq.schema import Identified, fit, peer_text
 from eventbus.errors import EventBusError
-from eventbus.version import __version__
 
-_OUTPUT_BUFFER = 32 * 1024
-_OUTPUT_TIMEOUT_MS = 25  # nsqd refuses less
+_MAX_ANSWER = 4 * 1024 * 1024
+_head = Struct(">ii").unpack_from
 
 
 class FeatureRefusedError(EventBusError):
@@ -63,116 +69,129 @@ class Features:
 
 @dataclass(slots=True)
 class Session:
-    """A connection after its handshake: socket, layers from the socket inwards, frames in the making, features."""
+    """A connection after its handshake: socket, layers from the socket inwards, frames in the making, features.
+
+    Attributes:
+        peer: who is at the other end; the same for all names of one nsqd.
+    """
 
     address: Address
     socket: Any
     layers: list[Layer]
     frames: FrameBuffer[Any]
     features: Features
+    peer: object
 
 
 def open_session(
     address: Address,
     options: NsqOptions,
     make_message: Callable[[int, int, bytes, bytes], Any],
+    make_cut: Callable[[int, int, bytes, bytes, int], Any] | None = None,
     *,
     message_timeout: float | None = None,
+    is_given: bool = False,
 ) -> Session:
-    """Connect and shake hands.
+    """Connect and shake hands; where nsqd refuses a wish of ours, again without that wish.
+
+    Args:
+        make_message: makes a delivery of a message frame.
+        make_cut: makes one of the head of a message that is too long to be read, with its length.
+        message_timeout: seconds; None for a connection that does not subscribe.
+        is_given: whether somebody who runs this program gave the address, and not nsqlookupd.
 
     Raises:
         OSError: no connection, or it broke; ssl.SSLError for a certificate that is not trusted.
-        ServerError, ProtocolError, FeatureRefusedError: as they say.
-        gevent.Timeout: never; a step that takes too long is a TimeoutError.
+        ServerError, ProtocolError, FeatureRefusedError, ConfigurationError: as they say.
+        gevent.Timeout: never; what takes too long is a TimeoutError.
     """
-    connection = gevent.socket.create_connection(address, timeout=options.connect_timeout)
-    try:
-        connection.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
-        connection.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_KEEPALIVE, 1)
-        shaking = _Handshake(address, connection, options, make_message)
-        return shaking.run(message_timeout)
-    except BaseException:
-        connection.close()
-        raise
+    refused: set[str] = set()
+    while True:
+        limit = 2 * options.connect_timeout
+        connection: Any = None
+        try:
+            with gevent.Timeout(limit, TimeoutError(f"connecting and the handshake took longer than {limit:g} s")):
+                connection = dial(address, timeout=options.connect_timeout)
+                connection.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
+                connection.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_KEEPALIVE, 1)
+                shaking = _Handshake(address, connection, options, refused, is_given=is_given)
+                return shaking.run(message_timeout, make_message, make_cut)
+        except ServerError as error:
+            connection.close()
+            wish = next((field for words, field in WISHES.items() if words in error.text), None)
+            if error.code != "E_BAD_BODY" or wish is None or wish in refused:
+                raise
+            refused.add(wish)
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
 
 
 class _Handshake:
-    def __init__(
-        self, address: Address, connection: Any, options: NsqOptions, make_message: Callable[[int, int, bytes, bytes], Any]
-    ) -> None:
+    def __init__(self, address: Address, connection: Any, options: NsqOptions, refused: set[str], *, is_given: bool) -> None:
         self._address = address
         self._socket = connection
         self._options = options
+        self._refused = refused
+        self._is_given = is_given
         self._layers: list[Layer] = []
-        self._frames: FrameBuffer[Any] = FrameBuffer(make_message, options.max_message_bytes + 64 * 1024)
+        self._input = bytearray()
+        """What came and was not taken yet, as the layers so far understand it."""
 
-    def run(self, message_timeout: float | None) -> Session:
+    def run(
+        self,
+        message_timeout: float | None,
+        make_message: Callable[[int, int, bytes, bytes], Any],
+        make_cut: Callable[[int, int, bytes, bytes, int], Any] | None,
+    ) -> Session:
         options = self._options
-        self._send(protocol.MAGIC_V2 + protocol.identify(self._identity(message_timeout)))
+        self._send(protocol.MAGIC_V2 + protocol.identify(identity(options, message_timeout, without=self._refused)))
         granted = self._read_identity()
         if options.tls:
-            if not granted.get("tls_v1"):
+            if not granted.tls_v1:
                 raise FeatureRefusedError(f"nsqd {self._address} offers no TLS, and tls=true asks for it; nothing was sent")
             self._start_tls()
         if options.compression != "none":
             self._start_compression(granted)
-        if granted.get("auth_required"):
+        if granted.auth_required:
             self._authenticate()
+        frames: FrameBuffer[Any] = FrameBuffer(make_message, options.max_read_bytes + 64 * 1024, make_cut)
+        frames.feed(bytes(self._input))
         return Session(
             address=self._address,
             socket=self._socket,
             layers=self._layers,
-            frames=self._frames,
+            frames=frames,
             features=Features(
-                message_timeout=float(granted.get("msg_timeout") or 60_000) / 1000,
-                max_rdy=int(granted.get("max_rdy_count") or 2500),
-                heartbeat=options.heartbeat,
-                version=str(granted.get("version", "unknown")),
-                max_message_timeout=float(granted.get("max_msg_timeout") or 900_000) / 1000,
+                message_timeout=granted.msg_timeout / 1000,
+                max_rdy=granted.max_rdy_count,
+                heartbeat=NSQD_HEARTBEAT if "heartbeat_interval" in self._refused else options.heartbeat,
+                version=granted.version,
+                max_message_timeout=granted.max_msg_timeout / 1000,
             ),
+            peer=peer_of(self._socket.getpeername()),
         )
 
-    def _identity(self, message_timeout: float | None) -> dict[str, Any]:
-        options = self._options
-        host = stdlib_socket.gethostname()
-        identity: dict[str, Any] = {
-            "client_id": options.client_id or host.split(".")[0],
-            "hostname": host,
-            "user_agent": f"eventbus/{__version__}",
-            "feature_negotiation": True,
-            "heartbeat_interval": int(options.heartbeat * 1000),
-            "output_buffer_size": _OUTPUT_BUFFER,
-            "output_buffer_timeout": _OUTPUT_TIMEOUT_MS,
-            "tls_v1": options.tls,
-            "snappy": options.compression == "snappy",
-            "deflate": options.compression == "deflate",
-            "deflate_level": options.deflate_level,
-        }
-        if message_timeout is not None:
-            identity["msg_timeout"] = int(message_timeout * 1000)
-            identity["sample_rate"] = options.sample_rate
-        if options.region:
-            identity["topology_region"] = options.region
-        if options.zone:
-            identity["topology_zone"] = options.zone
-        return identity
-
-    def _read_identity(self) -> dict[str, Any]:
+    def _read_identity(self) -> Identified:
         data = self._answer()
         if data == OK:
-            return {}
+            return Identified()
+        said: object = "no JSON object"
         try:
-            granted = json.loads(data)
-        except ValueError:
-            raise ProtocolError(f"nsqd {self._address} answers IDENTIFY with no JSON: is this an nsqd?") from None
-        if not isinstance(granted, dict):
-            raise ProtocolError(f"nsqd {self._address} answers IDENTIFY with no JSON object: is this an nsqd?")
-        return granted
+            tree = json.loads(data)
+            if isinstance(tree, dict):
+                return fit(tree, Identified)
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+            said = "no JSON"
+        except ValueError as error:
+            said = error
+        raise ProtocolError(f"nsqd {self._address} answers IDENTIFY with {said}: is this an nsqd?") from None
 
     def _start_tls(self) -> None:
         layer = TlsLayer(tls_context(self._options), self._options.tls_server_name or self._address.host)
-        done, out = layer.handshake(self._frames.take_rest())
+        came, self._input = bytes(self._input), bytearray()
+        done, out = layer.handshake(came)
         while True:
             if out:
                 self._socket.sendall(out)
@@ -183,26 +202,31 @@ class _Handshake:
                 raise ssl.SSLError(f"nsqd {self._address} closed the connection in the TLS handshake")
             done, out = layer.handshake(data)
         self._layers.insert(0, layer)
-        self._frames.feed(layer.decode(b""))
+        self._input += layer.decode(b"")
         self._expect_ok("TLS")
 
-    def _start_compression(self, granted: dict[str, Any]) -> None:
+    def _start_compression(self, granted: Identified) -> None:
         name = self._options.compression
-        if not granted.get(name):
+        if not getattr(granted, name):
             raise FeatureRefusedError(
                 f"nsqd {self._address} offers no {name}; start it with --{name} or take compression=none"
             )
         layer = SnappyLayer() if name == "snappy" else DeflateLayer(self._options.deflate_level)
         self._layers.append(layer)
-        # nsqd compresses at once: what came in the same read as the answer before is compressed already
-        if early := self._frames.take_rest():
-            self._frames.feed(layer.decode(early))
+        if self._input:
+            self._input = bytearray(layer.decode(bytes(self._input)))
         self._expect_ok(name)
 
     def _authenticate(self) -> None:
-        if self._options.auth_secret is None:
-            raise FeatureRefusedError(f"nsqd {self._address} asks for authentication; give auth_secret")
-        self._send(protocol.auth(self._options.auth_secret.get_secret_value().encode()))
+        options, address = self._options, self._address
+        if options.auth_secret is None:
+            raise FeatureRefusedError(f"nsqd {address} asks for authentication; give auth_secret")
+        if not (options.tls or options.auth_insecure or (self._is_given and is_loopback(address))):
+            raise FeatureRefusedError(
+                f"nsqd {address} asks for the secret over a connection without TLS, and nothing proves who it is; "
+                f"use tls=true, or auth_insecure=true where the whole network is trusted"
+            )
+        self._send(protocol.auth(options.auth_secret.get_secret_value().encode()))
         self._answer()
 
     def _expect_ok(self, step: str) -> None:
@@ -217,24 +241,36 @@ class _Handshake:
     def _answer(self) -> bytes:
         """Return the data of the next answer; heartbeats on the way are answered."""
         while True:
-            while (frame := self._frames.take_one()) is not None:
-                kind, data = frame
-                if kind == ERROR:
-                    raise read_error(data)
-                if data == HEARTBEAT:
-                    self._send(protocol.nop())
-                elif kind == RESPONSE:
-                    return data
+            kind, data = self._frame()
+            if kind == ERROR:
+                raise read_error(data)
+            if data == HEARTBEAT:
+                self._send(protocol.nop())
+            elif kind == RESPONSE:
+                return data
+
+    def _frame(self) -> tuple[int, bytes]:
+        """Take exactly one frame out of what came."""
+        received = self._input
+        while True:
+            if len(received) >= 8:
+                size, kind = _head(received)
+                check_head(bytes(received[:4]), size, kind, _MAX_ANSWER)
+                if len(received) >= 4 + size:
+                    data = bytes(received[8 : 4 + size])
+                    del received[: 4 + size]
+                    return kind, data
             data = self._socket.recv(65536)
             if not data:
                 raise ConnectionResetError(f"nsqd {self._address} closed the connection in the handshake")
             for layer in self._layers:
                 data = layer.decode(data)
-            self._frames.feed(data)
+            received += data
 
 
 def describe(error: BaseException) -> str:
     """Return an error as one line for logs."""
     if isinstance(error, ServerError):
-        return f"nsqd says {error}"
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return f"nsqd says {peer_text(error)}"
+    said = peer_text(error)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

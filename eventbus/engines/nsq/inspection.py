@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import gevent
-import gevent.socket
 
 from eventbus.engines.nsq.addresses import Address
+from eventbus.engines.nsq.dialing import dial
 from eventbus.engines.nsq.discovery import Node, read_nodes
 from eventbus.engines.nsq.engine import NsqEngine
 from eventbus.engines.nsq.handshake import Features, describe, open_session
-from eventbus.engines.nsq.http import HttpError, exchange, request
+from eventbus.engines.nsq.http import MOST_STATS, HttpClient, HttpError, read_as
 from eventbus.engines.nsq.layers import TlsLayer
 from eventbus.engines.nsq.options import NsqOptions
+from eventbus.engines.nsq.schema import Info, Producers, Stats
 
 
 @dataclass(slots=True)
@@ -73,41 +72,48 @@ class ClusterView:
 def inspect(engine: NsqEngine) -> ClusterView:
     """Ask every server that the engine knows of, all at the same time."""
     options = engine.options
-    looks = [gevent.spawn(_look_at_lookupd, address, options) for address in engine.lookupds]
+    looks = [gevent.spawn(_look_at_lookupd, address, engine.http) for address in engine.lookupds]
     gevent.joinall(looks, raise_error=True)
     lookupds = [each.value for each in looks if each.value is not None]
     nodes = dict.fromkeys(node for view in lookupds for node in view.nodes) or dict.fromkeys(engine.nodes())
     for address in options.publish:  # where nsqlookupd does not list it, its HTTP port is a guess
         if all(node.tcp != address for node in nodes):
             nodes[Node(address, Address(address.host, address.port + 1))] = None
-    visits = [gevent.spawn(_look_at_nsqd, node, options) for node in nodes]
+    listed = {node for view in lookupds for node in view.nodes}
+    visits = [
+        gevent.spawn(_look_at_nsqd, node, engine.http, options, is_given=node not in listed or node.tcp in options.publish)
+        for node in nodes
+    ]
     gevent.joinall(visits, raise_error=True)
     return ClusterView(lookupds, [each.value for each in visits if each.value is not None])
 
 
-def _look_at_lookupd(address: Address, options: NsqOptions) -> LookupView:
+def _look_at_lookupd(address: Address, http: HttpClient) -> LookupView:
     view = LookupView(address)
     try:
-        info = request(address, "GET", "/info", timeout=options.connect_timeout)
-        view.version = str(info.get("version", "")) if isinstance(info, dict) else ""
-        answer = request(address, "GET", "/nodes", timeout=options.connect_timeout)
-        for producer, node in zip(answer["producers"] or (), read_nodes(answer), strict=True):
-            view.nodes[node] = set(map(str, producer.get("topics") or ()))
-    except (HttpError, KeyError, TypeError, ValueError) as error:
+        view.version = http.ask(address, "/info", Info).version
+        answer = http.ask(address, "/nodes", Producers)
+        for producer, node in zip(answer.producers, read_nodes(answer), strict=True):
+            view.nodes[node] = set(producer.topics)
+    except HttpError as error:
         view.error = describe(error)
     return view
 
 
-def _look_at_nsqd(node: Node, options: NsqOptions) -> NodeView:
+def _look_at_nsqd(node: Node, http: HttpClient, options: NsqOptions, *, is_given: bool) -> NodeView:
     view = NodeView(node)
-    looks = [gevent.spawn(_look_by_tcp, view, options), gevent.spawn(_look_by_http, view, options)]
-    gevent.joinall(looks, raise_error=True)
+    by_tcp = gevent.spawn(_look_by_tcp, view, options, is_given=is_given)
+    by_http = gevent.spawn(_look_by_http, view, http, options)
+    gevent.joinall([by_tcp], raise_error=True)
+    gevent.joinall([by_http], raise_error=True)
     return view
 
 
-def _look_by_tcp(view: NodeView, options: NsqOptions) -> None:
+def _look_by_tcp(view: NodeView, options: NsqOptions, *, is_given: bool) -> None:
     try:
-        session = open_session(view.node.tcp, options, lambda *_: None, message_timeout=options.message_timeout)
+        session = open_session(
+            view.node.tcp, options, lambda *_: None, message_timeout=options.message_timeout, is_given=is_given
+        )
     except Exception as error:
         view.tcp_error = describe(error)
         return
@@ -118,20 +124,20 @@ def _look_by_tcp(view: NodeView, options: NsqOptions) -> None:
     session.socket.close()
 
 
-def _look_by_http(view: NodeView, options: NsqOptions) -> None:
+def _look_by_http(view: NodeView, http: HttpClient, options: NsqOptions) -> None:
     address, timeout = view.node.http, options.connect_timeout
     try:
         before = time.time()
-        answer = exchange(address, "GET", "/stats?format=json", timeout=timeout)
+        answer = http.exchange(address, "GET", "/stats?format=json", most=MOST_STATS)
         middle = (before + time.time()) / 2
-        stats: Any = json.loads(answer.body)
-        view.health, view.version = str(stats.get("health", "")), str(stats.get("version", view.version))
-        view.topics = {str(topic["topic_name"]) for topic in stats["topics"]}
+        stats = read_as(address, "/stats", answer, Stats)
+        view.health, view.version = stats.health, stats.version or view.version
+        view.topics = {topic.topic_name for topic in stats.topics}
         date = answer.headers.get("Date")
         if date is not None:  # whole seconds, cut off: on the average half a second more
             view.skew = parsedate_to_datetime(date).timestamp() + 0.5 - middle
         view.refuses = _refuses(address, options.max_message_bytes, timeout)
-    except (HttpError, OSError, ValueError, KeyError, TypeError) as error:
+    except (HttpError, OSError, ValueError, TypeError) as error:
         view.http_error = describe(error)
 
 
@@ -145,9 +151,10 @@ def _refuses(address: Address, size: int, timeout: float) -> bool:
         f"POST /pub?topic=not%20a%20topic HTTP/1.1\r\nHost: {address}\r\nContent-Length: {size}\r\n"
         f"Expect: 100-continue\r\nConnection: close\r\n\r\n"
     )
-    connection: Any = gevent.socket.create_connection(address, timeout=timeout)
+    connection = dial(address, timeout=timeout)
     try:
-        connection.sendall(head.encode())
-        return b" 413 " in connection.recv(64)
+        with gevent.Timeout(timeout, TimeoutError("no answer in time")):
+            connection.sendall(head.encode())
+            return b" 413 " in connection.recv(64)
     finally:
         connection.close()

@@ -111,12 +111,23 @@ class TlsLayer:
         return self._out.read()
 
 
+class _Encrypted(Exception):  # noqa: N818 - a signal between two functions
+    """The key asks for a password."""
+
+
+def _no_password() -> str:
+    raise _Encrypted
+
+
 def tls_context(options: NsqOptions) -> ssl.SSLContext:
     """Return the context that the options ask for; certificates and host names are checked unless that is turned off.
 
+    Nobody is ever asked for a password on the terminal: the whole hub would wait for the answer.
+
     Raises:
-        ConfigurationError: when a file cannot be used.
+        ConfigurationError: when a file cannot be used; names it.
     """
+    what = f"tls_ca {options.tls_ca}"
     try:
         context = ssl.create_default_context(cafile=options.tls_ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -124,7 +135,25 @@ def tls_context(options: NsqOptions) -> ssl.SSLContext:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if options.tls_cert and options.tls_key:
-            context.load_cert_chain(options.tls_cert, options.tls_key)
+            what = f"tls_cert {options.tls_cert} with tls_key {options.tls_key}"
+            context.load_cert_chain(options.tls_cert, options.tls_key, password=_no_password)
+    except _Encrypted:
+        raise ConfigurationError(
+            f"TLS files: tls_key {options.tls_key} is encrypted (OpenSSL said that it wants a password), and a service has "
+            f"nobody to ask; give a key that is not, readable by the service alone"
+        ) from None
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"TLS files tls_ca, tls_cert, tls_key cannot be used: {error}") from None
+        raise ConfigurationError(f"TLS files: {what} cannot be used: {error}") from None
     return context
+
+
+def check_layers(options: NsqOptions) -> None:
+    """Return if the layers that the options ask for can be made here, at this moment.
+
+    Raises:
+        ConfigurationError: a file cannot be used, or a library is missing.
+    """
+    if options.tls:
+        tls_context(options)
+    if options.compression == "snappy":
+        SnappyLayer()

@@ -51,6 +51,7 @@ class Link(Generic[C]):
         self._on_change = on_change
         self._went_down = gevent.event.Event()
         self._hurry = gevent.event.Event()
+        self._patience = ceiling
         self._greenlet = gevent.spawn(self._run)
 
     @property
@@ -74,11 +75,15 @@ class Link(Generic[C]):
                 self.connection = None
                 self._on_change()
             self.was_tried.set()
+            ended = time.monotonic()
             failures = 0 if time.monotonic() - began > _GOOD_AGE else failures + 1
             # equal jitter: never at once, so that a peer that closes each connection is not hammered
             pause = min(_FIRST_PAUSE * 2.0 ** min(failures, 30), self._ceiling)
+            pause *= random.uniform(0.5, 1.0)
             self._hurry.clear()
-            self._hurry.wait(pause * random.uniform(0.5, 1.0))
+            if self._hurry.wait(pause):
+                began_again = min(pause, self._patience * random.uniform(0.5, 1.0))
+                gevent.sleep(max(ended + began_again - time.monotonic(), 0.0))
 
     def _down(self, reason: Exception) -> None:
         self._note(reason, 0)
@@ -91,8 +96,12 @@ class Link(Generic[C]):
             log.log(level, "nsqd %s: %s; trying again", self.address, said)
         self.last_error = said
 
-    def hurry(self) -> None:
-        """Try again now, where a pause is on."""
+    def hurry(self, patience: float) -> None:
+        """Let the pause that is on last `patience` seconds at most, counted from the last attempt.
+
+        A pause after a failure is never given up altogether: an nsqd that comes back must not meet all its clients at once.
+        """
+        self._patience = patience
         self._hurry.set()
 
     def stop(self) -> None:
@@ -101,3 +110,8 @@ class Link(Generic[C]):
         if self.connection is not None:
             self.connection.close()
             self.connection = None
+
+    def abandon(self) -> None:
+        """In a forked child: try no more. What is open is let go by its owner."""
+        self._greenlet.kill(block=False)
+        self.connection = None

@@ -26,6 +26,10 @@ def _addresses(default_port: int) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+def _words(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
 class NsqOptions(BaseSettings):
     """Each field is an option of the URL, and of the environment as EVENTBUS_NSQ_ and its name in capitals."""
 
@@ -37,12 +41,13 @@ class NsqOptions(BaseSettings):
     """HTTP addresses of direct nsqd, for statistics and declaring; the TCP port plus one unless given."""
 
     max_in_flight: int | None = Field(default=None, ge=1)
+    max_in_flight_bytes: int | None = Field(default=None, ge=64 * 1024)
     message_timeout: float | None = Field(default=None, ge=1)
-    """Both override the bus's own settings."""
+    """These override the bus's own settings."""
     lookup_interval: float = Field(default=15.0, gt=0)
     """Between two questions to nsqlookupd. Other clients take 60: a new nsqd is unseen for as long."""
     connect_timeout: float = Field(default=2.0, gt=0)
-    """For connecting and each step of the handshake, and for HTTP."""
+    """For resolving and connecting together, for each step of the handshake, and for a whole answer over HTTP."""
     heartbeat: float = Field(default=5.0, ge=1, le=60)
     """Between two heartbeats that nsqd sends; 2.5 of them without a sign and the peer counts as dead."""
     reconnect_ceiling: float = Field(default=15.0, gt=0)
@@ -53,6 +58,8 @@ class NsqOptions(BaseSettings):
     """Publish again, with the same event id, what was sent and not answered."""
     max_message_bytes: int = Field(default=1024 * 1024, ge=1024)
     """nsqd's --max-msg-size, which it does not tell its clients."""
+    max_read_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    """Longest message of another program that is read whole to be parked; of a longer one only the head is kept."""
     max_body_bytes: int = Field(default=5 * 1024 * 1024, ge=1024)
     """nsqd's --max-body-size, for a batch of messages."""
     max_pending_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
@@ -69,6 +76,10 @@ class NsqOptions(BaseSettings):
     """Name in the server's certificate, where it is not the host's."""
     tls_verify: bool = True
     auth_secret: SecretStr | None = None
+    auth_insecure: bool = False
+    """Send the secret without TLS too, to whatever host; otherwise only to a loopback address that is given here."""
+    nodes: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    """Names (`*.name` for all below), addresses or networks of the nsqd that nsqlookupd may list; all unless given."""
     compression: Literal["none", "deflate", "snappy"] = "none"
     deflate_level: int = Field(default=6, ge=1, le=9)
     region: str | None = Field(default=None, max_length=64)

@@ -32,8 +32,12 @@ from eventbus.engines.nsq.handshake import Session, describe
 from eventbus.engines.nsq.options import NsqOptions
 from eventbus.errors import NotSent, OutcomeUnknown, PublishError, Rejected
 
-_REFUSALS = frozenset({"E_BAD_MESSAGE", "E_BAD_TOPIC", "E_BAD_BODY", "E_INVALID", "E_UNAUTHORIZED", "E_AUTH_FAILED"})
+_REFUSALS = frozenset({"E_BAD_MESSAGE", "E_BAD_TOPIC", "E_BAD_BODY", "E_INVALID", "E_UNAUTHORIZED"})
 """Errors that the same message would meet again."""
+_UNASKED = frozenset({"E_AUTH_FAILED", "E_AUTH_FIRST", "E_AUTH_ERROR"})
+"""Errors of an nsqd that cannot ask its authentication server just now: it has stored nothing, and it passes."""
+_MOST_PATIENCE = 6
+"""So many times the limit for a sign of the peer, it may take to answer while it sends heartbeats."""
 _MAX_BATCH = 2000
 
 
@@ -205,6 +209,8 @@ class ProducerConnection(Connection):
             return _BatchRefusedError(where)
         if error.code in _REFUSALS:
             return Rejected(f"{where}; the same message would be refused again")
+        if error.code in _UNASKED:
+            return NotSent(f"{where}; publish again later")
         return OutcomeUnknown(f"{where}; publish the same event object again")
 
     def on_closed(self, reason: Exception) -> None:
@@ -225,11 +231,13 @@ class ProducerConnection(Connection):
             ticket.expire(now)
 
     def expire(self, now: float, limit: float) -> None:
-        """End a connection whose oldest frame waits longer than `limit` seconds, with no sign of the peer meanwhile."""
+        """End a connection whose oldest frame waits longer than `limit` seconds with no sign of the peer meanwhile, or much
+        longer whatever the signs."""
         if self.is_open and self._sent:
+            waited = now - self._sent[0].sent_at
             silent = now - max(self._sent[0].sent_at, self.last_read)
-            if silent > limit:
-                self.fail(TimeoutError(f"no answer for {silent:.1f} s"))
+            if silent > limit or waited > _MOST_PATIENCE * max(limit, 5.0):
+                self.fail(TimeoutError(f"no answer for {waited:.1f} s"))
 
 
 def is_refused_batch(error: PublishError | Exception) -> bool:

@@ -1,0 +1,64 @@
+"""Prefetch: how many deliveries are taken from the engine: those that handlers can begin soon, and no more.
+
+What waits here for a handler is kept from other workers, and its message timeout runs. So beside those that may run at the
+same time only as many are taken as were answered lately: within a second, or a quarter of the message timeout where that is
+shorter. A fast handler soon has as many waiting as it may; a slow one has nothing waiting that another worker could begin.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+_FIRST = 8
+"""Deliveries that wait before anything is known of the handlers' pace."""
+_LATELY = 1.0
+"""Seconds."""
+
+
+class Prefetch:
+    """Follows the pace of the handlers of one topic.
+
+    Args:
+        runs: deliveries that can be handled at the same time.
+        most: deliveries that may be held, whatever the pace.
+        message_timeout: seconds.
+
+    Attributes:
+        limit: deliveries that should be held at most now.
+    """
+
+    __slots__ = ("_first", "_lately", "_most", "_quiet_since", "_runs", "_seen", "limit")
+
+    def __init__(self, runs: int, most: int, message_timeout: float) -> None:
+        self._runs = runs
+        self._most = most
+        self._lately = min(_LATELY, message_timeout / 4)
+        self._first = min(runs, _FIRST)
+        self._seen: deque[tuple[float, int]] = deque()
+        self._quiet_since = 0.0
+        self.limit = min(most, runs + self._first)
+
+    def tick(self, now: float, answered: int, *, is_busy: bool) -> bool:
+        """Take note of the pace; return whether `limit` is another now.
+
+        Args:
+            now: monotonic time in seconds.
+            answered: deliveries that were ever answered.
+            is_busy: whether handlers run.
+        """
+        seen = self._seen
+        if not seen or answered != seen[-1][1] or not is_busy:
+            self._quiet_since = now
+        seen.append((now, answered))
+        while len(seen) > 1 and seen[1][0] <= now - self._lately:
+            seen.popleft()
+        lately = answered - seen[0][1]
+        if lately or (is_busy and now - self._quiet_since >= self._lately):
+            waiting = 1 << (lately - 1).bit_length() if lately else 0  # in steps: each change is told to the engine
+        else:
+            waiting = self._first
+        limit = min(self._most, self._runs + waiting)
+        if limit == self.limit:
+            return False
+        self.limit = limit
+        return True

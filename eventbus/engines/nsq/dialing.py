@@ -1,0 +1,104 @@
+"""Dialing: from an address to a connected socket, within one time limit for resolving and connecting together.
+
+Names are resolved in threads of this file's own, each name once at a time: a name server that hangs must not use up the
+threads that the rest of the program resolves with. Numeric addresses are not resolved at all.
+"""
+
+from __future__ import annotations
+
+import socket as stdlib_socket
+import time
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import gevent
+import gevent.event
+import gevent.socket
+from gevent.hub import get_hub
+from gevent.monkey import get_original
+from gevent.threadpool import ThreadPool
+
+from eventbus.engines.nsq.addresses import Address
+
+_THREADS = 32
+"""Names that may hang at a time before others wait for a thread."""
+_resolvers: WeakKeyDictionary[Any, _Resolver] = WeakKeyDictionary()
+
+Target = tuple[int, Any]
+"""Family and socket address."""
+
+
+class _Resolver:
+    """The threads of one hub."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPool(_THREADS)
+        self._under_way: dict[Address, gevent.event.AsyncResult[list[Target]]] = {}
+        self._getaddrinfo = get_original("socket", "getaddrinfo")
+
+    def resolve(self, address: Address) -> list[Target]:
+        found = self._under_way.get(address)
+        if found is None:
+            found = self._under_way[address] = gevent.event.AsyncResult()
+            gevent.spawn(self._ask, address, found)
+        return found.get() or []
+
+    def _ask(self, address: Address, found: gevent.event.AsyncResult[list[Target]]) -> None:
+        try:
+            answers = self._pool.spawn(self._getaddrinfo, address.host, address.port, 0, stdlib_socket.SOCK_STREAM).get()
+            found.set([(family, target) for family, _, _, _, target in answers or ()])
+        except Exception as error:
+            found.set_exception(error)
+        finally:
+            self._under_way.pop(address, None)
+
+
+def _numeric(address: Address) -> list[Target]:
+    for family in (stdlib_socket.AF_INET, stdlib_socket.AF_INET6):
+        try:
+            stdlib_socket.inet_pton(family, address.host)
+        except (OSError, ValueError):
+            continue
+        return [(family, (address.host, address.port))]
+    return []
+
+
+def resolve(address: Address) -> list[Target]:
+    """Return where `address` is; blocks the greenlet, at most until the caller's own time limit.
+
+    Raises:
+        OSError: it has no such place.
+    """
+    if numeric := _numeric(address):
+        return numeric
+    hub = get_hub()
+    if hub not in _resolvers:
+        _resolvers[hub] = _Resolver()
+    return _resolvers[hub].resolve(address)
+
+
+def dial(address: Address, *, timeout: float) -> Any:
+    """Return a gevent socket that is connected to `address`, with `timeout` set on it for each further step.
+
+    Raises:
+        OSError: none of its places takes the connection; TimeoutError when it took more than `timeout` seconds in all.
+    """
+    deadline = time.monotonic() + timeout
+    with gevent.Timeout(timeout, TimeoutError(f"its name was not resolved within {timeout:g} s")):
+        targets = resolve(address)
+    last: OSError = OSError(f"{address} has no address")
+    for family, target in targets:
+        connection = gevent.socket.socket(family, stdlib_socket.SOCK_STREAM)
+        try:
+            connection.settimeout(max(deadline - time.monotonic(), 0.001))
+            connection.connect(target)
+        except OSError as error:
+            connection.close()
+            last = error
+            continue
+        except BaseException:
+            connection.close()
+            raise
+        connection.settimeout(timeout)
+        return connection
+    raise last

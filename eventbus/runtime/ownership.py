@@ -1,0 +1,32 @@
+"""Ownership: a thing of greenlets belongs to the process and to the hub (the thread) that made it."""
+
+from __future__ import annotations
+
+from gevent.hub import get_hub
+
+from eventbus.errors import BusStateError
+
+
+class Ownership:
+    """Knows where its owner was made."""
+
+    def __init__(self) -> None:
+        self._hub = get_hub()
+        self.is_abandoned = False
+        """Whether this process is a fork of the one that made it."""
+
+    def check(self) -> None:
+        """Return if this is the place.
+
+        Raises:
+            BusStateError: it is another process or another thread; says what to do.
+        """
+        if self.is_abandoned:
+            raise BusStateError(
+                "this bus belongs to the process that this one was forked from; make a new Bus in this process"
+            )
+        if get_hub() is not self._hub:
+            raise BusStateError(
+                "this bus belongs to the gevent hub of another thread; make a Bus in this thread, or hand the event or the "
+                "wish to stop over to that one"
+            )
