@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -81,6 +82,9 @@ class Stack:
         self.name = f"eventbus-{uuid4().hex[:8]}"
         self._environment = {**os.environ, "COMPOSE_PROJECT_NAME": self.name, "COMPOSE_ANSI": "never"}
         self._environment.update(zip(_PORTS, map(str, _free_ports(len(_PORTS))), strict=True))
+        self._secrets = tempfile.TemporaryDirectory(prefix="eventbus-secrets-")
+        self._environment["EVENTBUS_SECRETS"] = self._secrets.name
+        subprocess.run(["sh", "docker/make-secrets.sh", self._secrets.name], cwd=PROJECT, check=True)
         self.api = f"http://127.0.0.1:{self._environment['ORDERS_HTTP']}"
         self.maildev = f"http://127.0.0.1:{self._environment['MAILDEV_HTTP']}"
         self._http = urllib3.PoolManager(maxsize=16, retries=False, timeout=30.0)
@@ -116,6 +120,7 @@ class Stack:
     def down(self) -> None:
         """End and remove everything, data included."""
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "30")
+        self._secrets.cleanup()
 
     def containers(self, service: str) -> list[str]:
         """Return the ids of a service's containers, in the order of their numbers."""

@@ -46,7 +46,7 @@ def build(
     """Return a worker of the service with its database; more workers of a process by `replica()` of both services."""
     settings = settings or EmailSettings()
     database = Database(
-        settings.database_url.get_secret_value(),
+        settings.database(),
         pool_size=2 * settings.concurrency + 4,
         synchronous=settings.sqlite_synchronous,
     )

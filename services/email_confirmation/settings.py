@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
 
 
 class EmailSettings(BaseSettings):
@@ -16,6 +18,8 @@ class EmailSettings(BaseSettings):
 
     database_url: SecretStr = SecretStr("sqlite:///email_confirmation.db")
     """Where claims, jobs and sent mails are noted; a secret, since it may hold a password."""
+    database_password_file: Path | None = None
+    """File that holds the password for `database_url`, so that it stands in no environment and no URL."""
     smtp_host: str = "127.0.0.1"
     smtp_port: int = Field(default=1025, ge=1, le=65535)
     smtp_security: Literal["none", "starttls", "tls"] = "none"
@@ -43,6 +47,17 @@ class EmailSettings(BaseSettings):
     """Mails sent at a time by one worker; each needs a database connection and one to the mail server."""
     sqlite_synchronous: str = "FULL"
     """SQLite's setting: FULL keeps what was sent through a power cut, NORMAL only through a crash of the process."""
+
+    def database(self) -> URL:
+        """Return the database's URL with the password from its file.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        url = make_url(self.database_url.get_secret_value())
+        return (
+            url if self.database_password_file is None else url.set(password=self.database_password_file.read_text().strip())
+        )
 
     @model_validator(mode="after")
     def _keeps_the_password_secret(self) -> Self:

@@ -40,7 +40,7 @@ def build(
     """Return a worker of the service with its database; more workers of a process by `service.replica()`."""
     settings = settings or FulfillmentSettings()
     database = Database(
-        settings.database_url.get_secret_value(),
+        settings.database(),
         pool_size=settings.concurrency + 4,
         synchronous=settings.sqlite_synchronous,
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
 
 
 class FulfillmentSettings(BaseSettings):
@@ -13,6 +16,8 @@ class FulfillmentSettings(BaseSettings):
 
     database_url: SecretStr = SecretStr("sqlite:///fulfillment.db")
     """Where stock and shipments lie; a secret, since it may hold a password."""
+    database_password_file: Path | None = None
+    """File that holds the password for `database_url`, so that it stands in no environment and no URL."""
     stock: dict[str, int] = Field(
         default_factory=lambda: {f"SKU-{number}": 1_000_000 for number in range(1, 21)} | {"SKU-13": 10}
     )
@@ -26,3 +31,14 @@ class FulfillmentSettings(BaseSettings):
     """Orders shipped at a time by one worker; each needs a database connection."""
     sqlite_synchronous: str = "FULL"
     """SQLite's setting: FULL keeps a shipment through a power cut, NORMAL only through a crash of the process."""
+
+    def database(self) -> URL:
+        """Return the database's URL with the password from its file.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        url = make_url(self.database_url.get_secret_value())
+        return (
+            url if self.database_password_file is None else url.set(password=self.database_password_file.read_text().strip())
+        )

@@ -48,7 +48,7 @@ def build(
 ) -> OrdersApp:
     """Return the service with its database and API; all start and stop with `service` on a bus."""
     settings = settings or OrdersSettings()
-    database = Database(settings.database_url.get_secret_value(), synchronous=settings.sqlite_synchronous)
+    database = Database(settings.database(), synchronous=settings.sqlite_synchronous)
     outbox = Outbox(database, source=NAME, receipts=Receipts(timeout=settings.receipt_timeout))
     inbox = Inbox(database, outbox=outbox)
     time = BusTime()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
 
 
 class OrdersSettings(BaseSettings):
@@ -13,6 +16,8 @@ class OrdersSettings(BaseSettings):
 
     database_url: SecretStr = SecretStr("sqlite:///orders.db")
     """Where orders and their outbox lie; a secret, since it may hold a password."""
+    database_password_file: Path | None = None
+    """File that holds the password for `database_url`, so that it stands in no environment and no URL."""
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     currencies: tuple[str, ...] = ("EUR", "USD", "GBP")
@@ -33,3 +38,14 @@ class OrdersSettings(BaseSettings):
     """Seconds without a receipt from a subscriber after which an order is announced again to it."""
     sqlite_synchronous: str = "FULL"
     """SQLite's setting: FULL keeps an accepted order through a power cut, NORMAL only through a crash of the process."""
+
+    def database(self) -> URL:
+        """Return the database's URL with the password from its file.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        url = make_url(self.database_url.get_secret_value())
+        return (
+            url if self.database_password_file is None else url.set(password=self.database_password_file.read_text().strip())
+        )

@@ -1,0 +1,21 @@
+"""Make the service's tables, as the role that owns them: `python -m services.email_confirmation.tables_command`."""
+
+from __future__ import annotations
+
+from eventbus.sql import Database
+from eventbus.sql import metadata as bus_tables
+from services.email_confirmation.settings import EmailSettings
+from services.email_confirmation.tables import metadata
+
+
+def make_tables(settings: EmailSettings) -> None:
+    """Make the tables that are missing; safe to call again, and from many places at a time."""
+    database = Database(settings.database())
+    try:
+        database.create_tables(bus_tables, metadata)
+    finally:
+        database.close()
+
+
+if __name__ == "__main__":
+    make_tables(EmailSettings())
