@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 from eventbus.errors import EventDefinitionError
-from eventbus.names import check_name
+from eventbus.names import check_name, warn_without_room
 from eventbus.wire.field_types import check_nested, keep_on_the_wire, leave_instants
 from eventbus.wire.identity import new_id
 
@@ -86,6 +86,7 @@ class Event(BaseModel):
         inherited = cls.__event_info__
         if topic is not None:
             check_name(topic, kind="topic")
+            warn_without_room(topic, cls.__name__)
         if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
             raise EventDefinitionError(f"{cls.__name__}: version={version!r}; give a whole number, 1 or more")
         if name is not None and (not isinstance(name, str) or not name.isprintable() or not name):

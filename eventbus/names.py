@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 from eventbus.errors import InvalidNameError
 
@@ -54,6 +55,17 @@ def dead_letter_topic(topic: str, channel: str) -> str:
             f"the limit is {MAX_LENGTH}: shorten the topic or the service's name"
         )
     return name
+
+
+def warn_without_room(topic: str, event_name: str) -> None:
+    """Warn of a topic that can be published and never bound: its dead letters would have no topic on any channel."""
+    room = MAX_LENGTH - len(f"{topic.removesuffix(EPHEMERAL)}..dead")
+    if room < 1:
+        warnings.warn(
+            f"{event_name}: topic {topic!r} has {len(topic)} characters and leaves none for the channel in the name of a "
+            f"dead-letter topic (<topic>.<channel>.dead, {MAX_LENGTH} in all): no service can subscribe; shorten it",
+            stacklevel=4,
+        )
 
 
 def is_dead_letter_topic(name: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from eventbus.contracts.contract import Contract
+from eventbus.contracts.dialect import mapped
 from eventbus.contracts.views import View
 from eventbus.event import event_info, event_topic
 
@@ -25,8 +26,9 @@ def asyncapi(contracts: Iterable[Contract], views: Iterable[View], *, title: str
     schemas: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     for contract in known:
-        short = f"{contract.type}.v{contract.version}"
-        name = f"{contract.topic}.{short}"  # two topics may carry events of one name
+        short = f"{_id(contract.type)}.v{contract.version}"
+        topic_id = _id(contract.topic)
+        name = f"{topic_id}.{short}"  # two topics may carry events of one name
         payload, inner = _moved(contract.schema, name)
         schemas.update(inner)
         messages[name] = {
@@ -39,35 +41,37 @@ def asyncapi(contracts: Iterable[Contract], views: Iterable[View], *, title: str
             "examples": [{"payload": each} for each in contract.examples],
             "x-deprecated": contract.is_deprecated,
         }
-        channel = channels.setdefault(contract.topic, {"address": contract.topic, "messages": {}})
+        channel = channels.setdefault(topic_id, {"address": contract.topic, "messages": {}})
         channel["messages"][short] = {"$ref": f"#/components/messages/{name}"}
         operation = operations.setdefault(
-            f"{contract.owner}.send.{contract.topic}",
+            f"{_id(contract.owner)}.send.{topic_id}",
             {
                 "action": "send",
                 "title": f"{contract.owner} publishes to {contract.topic}",
-                "channel": {"$ref": f"#/channels/{contract.topic}"},
+                "channel": {"$ref": f"#/channels/{topic_id}"},
                 "messages": [],
             },
         )
-        operation["messages"].append({"$ref": f"#/channels/{contract.topic}/messages/{short}"})
+        operation["messages"].append({"$ref": f"#/channels/{topic_id}/messages/{short}"})
     for view in reading:
         topic, type_name = event_topic(view.event_type), event_info(view.event_type).name
         mine = [c for c in known if (c.topic, c.type) == (topic, type_name)]
         if not mine:
             continue
         operation = operations.setdefault(
-            f"{view.service}.{view.channel}.receive.{topic}",
+            f"{_id(view.service)}.{_id(view.channel)}.receive.{_id(topic)}",
             {
                 "action": "receive",
                 "title": f"{view.service} reads {topic} on its channel {view.channel}",
-                "channel": {"$ref": f"#/channels/{topic}"},
+                "channel": {"$ref": f"#/channels/{_id(topic)}"},
                 "messages": [],
                 "bindings": {"x-nsq": {"channel": view.channel, "bindingVersion": "0.1.0"}},
             },
         )
-        operation["messages"] += [{"$ref": f"#/channels/{topic}/messages/{c.type}.v{c.version}"} for c in mine]
-        nsq = channels[topic].setdefault("bindings", {}).setdefault("x-nsq", {"channels": [], "bindingVersion": "0.1.0"})
+        operation["messages"] += [{"$ref": f"#/channels/{_id(topic)}/messages/{_id(c.type)}.v{c.version}"} for c in mine]
+        nsq = (
+            channels[_id(topic)].setdefault("bindings", {}).setdefault("x-nsq", {"channels": [], "bindingVersion": "0.1.0"})
+        )
         if view.channel not in nsq["channels"]:
             nsq["channels"] = sorted([*nsq["channels"], view.channel])
     return {
@@ -91,16 +95,23 @@ def _moved(schema: Mapping[str, Any], name: str) -> tuple[dict[str, Any], dict[s
     """Return a schema whose definitions lie among the document's own, and these."""
 
     def walk(part: Any) -> Any:
-        if isinstance(part, Mapping):
-            moved = {key: walk(value) for key, value in part.items() if key != "$defs"}
-            target = moved.get("$ref")
-            if isinstance(target, str) and target.startswith("#/$defs/"):
-                moved["$ref"] = f"#/components/schemas/{_key(name, target.rsplit('/', 1)[1])}"
-            return moved
-        return [walk(each) for each in part] if isinstance(part, list) else part
+        if not isinstance(part, Mapping):
+            return part
+        moved = {word: value for word, value in mapped(part, walk).items() if word != "$defs"}
+        target = moved.get("$ref")
+        if isinstance(target, str) and target.startswith("#/$defs/"):
+            moved["$ref"] = f"#/components/schemas/{_key(name, target.removeprefix('#/$defs/'))}"
+        if isinstance(moved.get("discriminator"), Mapping):  # the name of the tag alone; the variants have its values
+            moved["discriminator"] = moved["discriminator"]["propertyName"]
+        return moved
 
     return walk(schema), {_key(name, inner): walk(each) for inner, each in schema.get("$defs", {}).items()}
 
 
 def _key(name: str, inner: str) -> str:
-    return f"{name}.{''.join(each if each.isalnum() or each in '._-' else '_' for each in inner)}"
+    return f"{name}.{_id(inner)}"
+
+
+def _id(name: str) -> str:
+    """Return a name as AsyncAPI has keys of components, which are parts of references too."""
+    return "".join(each if each.isascii() and (each.isalnum() or each in "._-") else "_" for each in name)

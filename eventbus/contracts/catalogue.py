@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from eventbus.contracts.contract import Contract
-from eventbus.contracts.paths import field_paths
+from eventbus.contracts.contract import Contract, file_name
+from eventbus.contracts.dialect import BYTES, DECIMAL, TIME, URL, target
+from eventbus.contracts.paths import field_paths, split
 from eventbus.contracts.views import View
 from eventbus.errors import ContractError
 from eventbus.event import event_info, event_topic
@@ -24,7 +26,12 @@ class _Event:
 
     @property
     def file(self) -> str:
-        return f"{self.topic}.{self.type}.html"
+        return f"{file_name(self.topic)}.{file_name(self.type)}.html"
+
+    @property
+    def link(self) -> str:
+        """What leads to the page: its file's name as a part of an address."""
+        return quote(self.file)
 
     @property
     def owner(self) -> str:
@@ -73,22 +80,24 @@ def _events(contracts: list[Contract], views: list[View]) -> list[_Event]:
 
 def _fields(contract: Contract) -> list[dict[str, str]]:
     return [
-        {"path": path, **_about(_find(contract.schema, path.replace("[]", "").split(".")), contract.schema)}
+        {"path": path, **_about(_find(contract.schema, split(path)), contract.schema)}
         for path in field_paths(contract.schema)
     ]
 
 
-def _find(schema: Any, path: list[str]) -> Mapping[str, Any]:
-    def step(part: Any, name: str) -> Any:
-        for each in _unfolded(part, schema):
-            if name in each.get("properties", {}):
-                return each["properties"][name]
-        return {}
-
-    found: Any = schema
+def _find(schema: Mapping[str, Any], path: Sequence[str]) -> list[Any]:
+    """Return what a path may mean: a field that several variants of a union have is found in each."""
+    found: list[Any] = [schema]
     for name in path:
-        found = step(found, name.replace("{}", ""))
-    return found if isinstance(found, Mapping) else {}
+        inner: list[Any] = []
+        for part in found:
+            for each in _unfolded(part, schema):
+                if name == "{}" and isinstance(each.get("additionalProperties"), Mapping):
+                    inner.append(each["additionalProperties"])
+                elif name in each.get("properties", {}):
+                    inner.append(each["properties"][name])
+        found = inner
+    return found
 
 
 def _unfolded(part: Any, root: Mapping[str, Any], depth: int = 0) -> list[Mapping[str, Any]]:
@@ -96,32 +105,64 @@ def _unfolded(part: Any, root: Mapping[str, Any], depth: int = 0) -> list[Mappin
     if not isinstance(part, Mapping) or depth > 8:
         return []
     if "$ref" in part:
-        return _unfolded(root.get("$defs", {}).get(part["$ref"].rsplit("/", 1)[1]), root, depth + 1)
-    inner = [*part.get("anyOf", ()), *part.get("oneOf", ()), *part.get("allOf", ())]
-    inner += [each for each in (part.get("items"), part.get("additionalProperties")) if isinstance(each, Mapping)]
+        return _unfolded(target(part["$ref"], root), root, depth + 1)
+    inner = [*part.get("anyOf", ()), *part.get("oneOf", ()), *part.get("allOf", ()), *part.get("prefixItems", ())]
+    inner += [each for each in (part.get("items"),) if isinstance(each, Mapping)]
     return [part, *(found for each in inner for found in _unfolded(each, root, depth + 1))]
 
 
-def _about(part: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, str]:
-    return {"type": _type(part, root), "description": str(part.get("description", ""))}
+def _about(parts: Sequence[Any], root: Mapping[str, Any]) -> dict[str, str]:
+    described = next((str(each["description"]) for each in parts if isinstance(each, Mapping) and "description" in each), "")
+    types = " or ".join(dict.fromkeys(_type(each, root) for each in parts))
+    deprecated = any(isinstance(each, Mapping) and each.get("deprecated") for each in parts)
+    return {"type": types + (" (deprecated)" if deprecated else ""), "description": described}
 
 
-def _type(part: Mapping[str, Any], root: Mapping[str, Any]) -> str:
+_LIMITS = {
+    **{"minimum": "from", "exclusiveMinimum": "above", "maximum": "up to", "exclusiveMaximum": "below"},
+    **{"multipleOf": "multiples of", "minLength": "at least", "maxLength": "at most", "minItems": "at least"},
+    **{"maxItems": "at most", "minProperties": "at least", "maxProperties": "at most", "pattern": "pattern"},
+    **{"maxDigits": "digits", "decimalPlaces": "decimal places", "relative": "in the", "schemes": "schemes"},
+}
+_UNITS = {"Length": " characters", "Items": " items", "Properties": " entries"}
+
+
+def _limits(part: Mapping[str, Any]) -> str:
+    found = []
+    for word in _LIMITS.keys() & part.keys():
+        unit = next((text for end, text in _UNITS.items() if word.endswith(end)), "")
+        value = ", ".join(part[word]) if isinstance(part[word], list) else part[word]
+        found.append((list(_LIMITS).index(word), f"{_LIMITS[word]} {value}{unit}"))
+    for keyword in (DECIMAL, TIME, URL):
+        if keyword in part and (text := _limits(part[keyword])):
+            found.append((100, text))
+    if BYTES in part:
+        found.append((101, _limits(part[BYTES]).replace("characters", "bytes")))
+    return ", ".join(text for _, text in sorted(found))
+
+
+def _type(part: Any, root: Mapping[str, Any], depth: int = 0) -> str:
+    if not isinstance(part, Mapping):
+        return "anything"
     if "$ref" in part:
-        return str(part["$ref"].rsplit("/", 1)[1])
+        meant = target(part["$ref"], root)
+        named = str(part["$ref"].rsplit("/", 1)[1])
+        return f"{named}: {_type(meant, root, depth + 1)}" if isinstance(meant, Mapping) and "enum" in meant else named
     if "enum" in part:
         return "one of " + ", ".join(map(repr, part["enum"]))
     if "const" in part:
         return repr(part["const"])
     branches = part.get("anyOf") or part.get("oneOf")
-    if branches:
-        return " or ".join(dict.fromkeys(_type(each, root) for each in branches))
+    if branches and depth < 8:
+        return " or ".join(dict.fromkeys(_type(each, root, depth + 1) for each in branches))
     kind = str(part.get("type", "anything"))
-    if kind == "array" and isinstance(part.get("items"), Mapping):
-        return f"list of {_type(part['items'], root)}"
-    limits = [f"{word} {part[word]}" for word in ("minimum", "maximum", "minLength", "maxLength", "pattern") if word in part]
+    if kind == "array" and isinstance(part.get("items"), Mapping) and depth < 8:
+        kind = f"list of {_type(part['items'], root, depth + 1)}"
+    elif kind == "object" and isinstance(part.get("additionalProperties"), Mapping) and depth < 8:
+        kind = f"map of {_type(part['additionalProperties'], root, depth + 1)}"
+    limits = _limits(part)
     named = " ".join(filter(None, (kind, str(part.get("format", "")))))
-    return f"{named} ({', '.join(limits)})" if limits else named
+    return f"{named} ({limits})" if limits else named
 
 
 def _subscriber(view: View) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from eventbus.contracts.contract import Contract, Retirement, contract_of, renewed
+from eventbus.contracts.contract import Contract, Retirement, contract_of, file_name, renewed
 from eventbus.contracts.evolution import breaks
 from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.subset import differences
@@ -62,9 +62,17 @@ def publish(
     written: list[str] = []
     kept: list[str] = []
     refused: list[str] = []
+    made: dict[str, Contract] = {}
     for event_type, owner in event_types:
         contract = contract_of(event_type, owner)
         published = there.get(contract.path)
+        if contract.path in made:
+            refused.append(_owned_twice(contract, made[contract.path].owner, owner))
+            continue
+        made[contract.path] = contract
+        if published is not None and published.owner != owner:
+            refused.append(_owned_twice(contract, published.owner, owner))
+            continue
         if published is not None and published.retired is not None:
             refused.append(f"{contract.topic}: {contract.name} was retired on {published.retired.on}; make a new version")
             continue
@@ -83,7 +91,32 @@ def publish(
                 target.write_text(text, encoding="utf-8")
         if golden is not None:
             written += _keep_bytes(final, golden, is_check=is_check)
+    refused += _gone(made.values(), there.values())
     return Published(tuple(written), tuple(kept), tuple(refused))
+
+
+def _owned_twice(contract: Contract, first: str, second: str) -> str:
+    return (
+        f"{contract.topic}: {contract.name} has two owners, {first} and {second}: an event has one; let {second} publish one "
+        f"of its own, or declare a view without version=. Where it has moved, change the owner in {contract.path} by hand"
+    )
+
+
+def _gone(made: Iterable[Contract], there: Iterable[Contract]) -> list[str]:
+    """Return, in words, which events of the same owners are published and have no class any more."""
+    here = list(made)
+    owners, events = {each.owner for each in here}, {(each.topic, each.type) for each in here}
+    topics = {each.type: each.topic for each in here}
+    found = []
+    for each in there:
+        if each.owner in owners and each.retired is None and (each.topic, each.type) not in events:
+            moved = f" on this topic (there is one on {topics[each.type]})" if each.type in topics else ""
+            found.append(
+                f"{each.topic}: {each.name} is published and its class is gone{moved}: its readers would wait for ever. "
+                f"Bring it back, give all modules of {each.owner}, or retire it: eventbus contracts retire {each.topic} "
+                f"{each.type} {each.version} --reason ..."
+            )
+    return found
 
 
 def _changed(published: Contract, code: Contract) -> str:
@@ -107,7 +140,7 @@ def retire(folder: Path, topic: str, type_name: str, version: int, reason: str) 
     """
     wanted = [c for c in load_contracts(folder) if (c.topic, c.type, c.version) == (topic, type_name, version)]
     if not wanted:
-        raise ContractError(f"{folder}: there is no {topic}/{type_name}.v{version}.json")
+        raise ContractError(f"{folder}: there is no {topic}/{file_name(type_name)}.v{version}.json")
     if wanted[0].retired is not None:
         raise ContractError(f"{wanted[0].place}: is retired since {wanted[0].retired.on}")
     if not reason.strip():

@@ -56,7 +56,7 @@ def _make(event_type: type[BaseModel]) -> WritePlan | None:
     tree = Tree(event_type.__pydantic_core_schema__)
     fields = tree.fields()
     plan = WritePlan(
-        is_aliased=any("serialization_alias" in node or "alias" in node for node in _nodes(tree.root)),
+        is_aliased=any("serialization_alias" in node or "alias" in node for node in tree.below(tree.root)),
         instants=tuple(name for name, field in fields.items() if _unwrapped(field["schema"]).get("type") == "datetime"),
         lookalikes=tuple(
             name for name, field in fields.items() if any(tree.is_lookalike(node) for node in tree.below(field["schema"]))
