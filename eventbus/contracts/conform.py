@@ -179,7 +179,7 @@ def text_faults(schema: Schema, value: str) -> Iterator[str]:
         yield f"is no {form}"
         return
     if DECIMAL in schema:
-        yield from number_faults(decimals(schema[DECIMAL]), Decimal(value))
+        yield from _decimal_faults(schema[DECIMAL], value)
     if TIME in schema and form is not None:
         yield from _time_faults(schema[TIME], value, form)
     if URL in schema and value.partition(":")[0].lower() not in schema[URL].get("schemes", ()):
@@ -206,6 +206,13 @@ def _time_faults(bounds: Schema, text: str, form: str) -> Iterator[str]:
             yield f"is not in the {bounds['relative']}"
     if "zone" in bounds and (value.tzinfo is None) == (bounds["zone"] == "aware"):
         yield "has a time zone, or lacks one"
+
+
+def _decimal_faults(bounds: Schema, text: str) -> Iterator[str]:
+    if not has_form(text, "decimal"):
+        yield "is no decimal"
+    else:
+        yield from number_faults(decimals(bounds), Decimal(text))
 
 
 def decimals(bounds: Schema) -> dict[str, Any]:

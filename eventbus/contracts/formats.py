@@ -52,7 +52,11 @@ FORMATS: dict[str, Format] = {
     "duration": Format("PT1H", ("-P1D", "PT0S", "P3650D", "P1DT0.000001S"), 3, None, (), r"[+-]?P.*"),
     "email": Format("ada@example.org", ("a.b+c@sub.example.org",), 3, None, ("name-email",)),
     "name-email": Format("Ada <ada@example.org>", ("ada@example.org",), 3),
-    "uri": Format("https://example.org/", ("ftp://example.org/", "custom://a/b?c=d#e"), 1),
+    "uri": Format(
+        "https://example.org/",
+        ("https://example.org/a", "ftp://example.org/", "custom://a/b?c=d#e", "https://example.org/A9"),
+        1,
+    ),
     "multi-host-uri": Format("https://a.example.org,b.example.org/", (), 1),
     "ipv4": Format(
         *("192.0.2.1", ("0.0.0.0", "255.255.255.255"), 7, 15),

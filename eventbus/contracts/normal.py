@@ -102,11 +102,11 @@ class Normalizer:
     def _one_of(self, schema: Schema, path: tuple[str, ...]) -> list[Schema]:
         groups = [self._split(each, path) for each in schema["oneOf"]]
         tag = (schema.get("discriminator") or {}).get("propertyName")
+        if tag is not None:  # a reader needs the tag, whether or not the variant has a default for it
+            groups = [[{**each, "required": sorted({*each.get("required", ()), tag})} for each in group] for group in groups]
         found: list[Schema] = []
         for number, group in enumerate(groups):
             for each in group:
-                if tag is not None:
-                    each = {**each, "required": sorted({*each.get("required", ()), tag})}
                 beside = [other for place, others in enumerate(groups) if place != number for other in others]
                 clashing = [other for other in beside if not self.disjoint(each, other)]
                 found.append({**each, OTHERS: [*each.get(OTHERS, ()), *clashing]} if clashing else each)

@@ -97,8 +97,8 @@ def publish(
 
 def _owned_twice(contract: Contract, first: str, second: str) -> str:
     return (
-        f"{contract.topic}: {contract.name} has two owners, {first} and {second}: an event has one; let {second} publish one "
-        f"of its own, or declare a view without version=. Where it has moved, change the owner in {contract.path} by hand"
+        f"{contract.topic}: {contract.name} has two owners, {first} and {second}: an event has one; let {second} publish an "
+        f"event of its own, or declare a view without version=. Where it has moved, change the owner in {contract.path}"
     )
 
 

@@ -85,6 +85,8 @@ def _edges(schema: Schema) -> Iterator[str]:
         yield from (f"{scheme}://example.org/" for scheme in schema[URL]["schemes"])
     if form in FORMATS:
         yield from FORMATS[form].edges
+        if form == "uri":
+            yield "https://example.org/" + "x" * (min(schema.get("maxLength", 2000), 2000) - 20)
         return
     if "contentEncoding" in schema:
         size = schema.get(BYTES, {})
@@ -95,6 +97,7 @@ def _edges(schema: Schema) -> Iterator[str]:
         yield from _matching(schema["pattern"], least, least if most is None else most)
     longest = most if most is not None and most <= 3000 else max(least, 600)
     yield "x" * least
+    yield "x" * (least + 1)
     yield "ü" * longest
     for sample in _SAMPLES:
         yield sample if least <= len(sample) else (sample * (least // len(sample) + 1))[: max(least, 1)]
