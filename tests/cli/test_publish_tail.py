@@ -180,7 +180,7 @@ def test_mistakes_of_publish_are_told_in_a_line(shop: Shop, arguments: tuple[str
         ({"order_id": "not-an-id"}, "order_id"),
         ({"placed_at": "yesterday"}, "placed_at"),
         ({"email": 5}, "email"),
-        ({"colour": "red"}, "data"),
+        ({"colour": "red"}, "colour"),
     ],
 )
 def test_an_event_that_does_not_fit_its_contract_names_the_field(shop: Shop, change: dict[str, Any], field: str) -> None:
