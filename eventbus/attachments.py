@@ -111,9 +111,22 @@ class InboxLike(Attachment[Any], Protocol[C_co]):
         self, contexts: Sequence[Context], run: Callable[[Sequence[int], Sequence[Context]], Sequence[Event]]
     ) -> None:
         """Call `run` with the positions of the events that had no effect yet and a context for each; it returns what the
-        handler wants published. Returns once effect, claim and publications are safe."""
+        handler wants published. Returns once effect, claim and publications are safe.
+
+        Raises:
+            InboxUnavailableError: it could not claim or commit; the events are not to blame.
+        """
         ...
 
-    def parked(self, context: Context) -> None:
-        """An event became a dead letter of its channel. Must not raise."""
+    def answered(self, context: Context) -> None:
+        """An event of a channel that keeps this inbox needs no handler: nobody handles its type, or it expired. Must not
+        raise, and must not block."""
+        ...
+
+    def park(self, context: Context, letter: bytes) -> None:
+        """Keep `letter`, the dead letter of an event, until it was replayed or discarded, and bring it to the broker.
+
+        Raises:
+            InboxUnavailableError: it could not be kept.
+        """
         ...

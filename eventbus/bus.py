@@ -19,6 +19,7 @@ import gevent
 import gevent.event
 
 from eventbus.attachments import Attachment
+from eventbus.context import check_outside_inbox
 from eventbus.dead_letters import RESERVE, DeadLetters, MaxDead
 from eventbus.delivery.dispatcher import Dispatcher
 from eventbus.delivery.draining import DrainReport, abandon, drain, from_outside
@@ -188,6 +189,7 @@ class Bus:
         return Publisher(self.engine, envelopes, middleware)
 
     def _check_open(self) -> None:
+        check_outside_inbox()
         self._ownership.check()
         if self._is_closed:
             raise BusStateError("publish on a closed bus; make a new Bus")

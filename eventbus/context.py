@@ -13,11 +13,29 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from eventbus.engines.base import Delivery
+from eventbus.errors import BusStateError
 from eventbus.event import Event
 from eventbus.wire.envelope import Envelope
 
 current_cause: ContextVar[tuple[Envelope, str] | None] = ContextVar("eventbus_cause", default=None)
 """The envelope being handled and the name of the service that handles it."""
+
+
+in_inbox: ContextVar[bool] = ContextVar("eventbus_in_inbox", default=False)
+"""Whether a handler runs whose publications an inbox commits together with its effect."""
+
+
+def check_outside_inbox() -> None:
+    """Return unless such a handler runs here.
+
+    Raises:
+        BusStateError: one does, and what it published by the bus would stay published if its effect is taken back.
+    """
+    if in_inbox.get():
+        raise BusStateError(
+            "bus.publish in a handler with an inbox: it would be published even if the effect is taken back; use "
+            "context.publish, or return the event"
+        )
 
 
 class Publishes(Protocol):

@@ -22,6 +22,7 @@ Every error is an `EventBusError` and says what was wrong, where, and what to do
       HandlerTimeoutError       a handler ran past its time limit and was interrupted
       HandlerResultError        a handler returned something that is no event
       ReplayError               a dead letter that cannot be replayed
+      InboxUnavailableError     an inbox could not claim or commit an event; says nothing about the event
 
 The three kinds of `PublishError` carry the names of the outcomes they tell apart, not the suffix.
 
@@ -130,6 +131,17 @@ class HandlerResultError(EventBusError):
 
 class ReplayError(EventBusError):
     """Raised when a dead letter cannot be replayed because its bytes are no envelope."""
+
+
+class InboxUnavailableError(EventBusError):
+    """Raised when an inbox could not claim an event or commit its effect, because its database is away or busy.
+
+    It says nothing about the event: the delivery comes again and costs no attempt, and its channel waits `after` seconds.
+    """
+
+    def __init__(self, message: str, *, after: float) -> None:
+        super().__init__(message)
+        self.after = after
 
 
 class Verdict(Exception):  # noqa: N818 - no error, but a decision

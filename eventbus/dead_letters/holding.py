@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -83,20 +83,7 @@ class ParkedLetters:
                 if len(subscriptions) >= most:
                     break  # somebody else holds the rest, or took it
                 join()
-            limits = Limits(max_bytes=self._engine.max_message_bytes)
-            yield [
-                (
-                    delivery,
-                    read_letter(
-                        delivery.body,
-                        topic=self.topic,
-                        channel=self.channel,
-                        timestamp=delivery.timestamp,
-                        limits=limits,
-                    ),
-                )
-                for delivery in order[:expected]
-            ]
+            yield self._read(order[:expected])
         finally:
             keeper.kill()
             for subscription in subscriptions:
@@ -105,3 +92,20 @@ class ParkedLetters:
                 delivery.requeue()  # ignored where it is finished
             for subscription in subscriptions:
                 subscription.close()
+
+    def _read(self, deliveries: Sequence[Delivery]) -> Held:
+        """Read the letters; finish copies of one that its database sent again, since it seemed lost."""
+        limits = Limits(max_bytes=self._engine.max_message_bytes)
+        held: Held = []
+        kept: set[bytes] = set()
+        for delivery in deliveries:
+            letter = read_letter(
+                delivery.body, topic=self.topic, channel=self.channel, timestamp=delivery.timestamp, limits=limits
+            )
+            if letter.is_kept and delivery.body in kept:
+                delivery.finish()
+                continue
+            if letter.is_kept:
+                kept.add(delivery.body)
+            held.append((delivery, letter))
+        return held

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from eventbus.dead_letters.done import KEPT
 from eventbus.engines.base import Delivery
 from eventbus.errors import DecodeError
 from eventbus.runtime.randomness import SYSTEM, Randomness
@@ -48,6 +49,7 @@ class DeadLetter:
         place: the innermost frame of the user's own code, as `mailer.py:88 in send`; None where there was none.
         size: bytes of the original; more than `body` has where only its beginning could be kept.
         limits: what `envelope` accepts.
+        is_kept: whether the service's database keeps it too, until it was handled or discarded.
     """
 
     id: str
@@ -63,6 +65,7 @@ class DeadLetter:
     place: str | None = None
     size: int = -1
     limits: Limits = DEFAULT_LIMITS
+    is_kept: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -158,6 +161,18 @@ def _bounded(instant: float) -> float:
     return instant if 0.0 <= instant < LAST_INSTANT else 0.0
 
 
+def mark_kept(letter: bytes) -> bytes:
+    """Return the bytes of a dead letter that says that a database keeps it; what has no label stays as it is."""
+    try:
+        envelope = decode(letter)
+    except DecodeError:
+        return letter
+    if envelope.type != TYPE:
+        return letter
+    envelope.extensions = {**(envelope.extensions or {}), KEPT: True}
+    return _msgpack.encode(envelope)
+
+
 def read_letter(body: bytes, *, topic: str, channel: str, timestamp: float, limits: Limits) -> DeadLetter:
     """Return the dead letter in `body`; bytes without a label, or with an odd one, become one that says so."""
     try:
@@ -180,6 +195,7 @@ def read_letter(body: bytes, *, topic: str, channel: str, timestamp: float, limi
             place=_optional(data, "place", _MAX_TEXT),
             size=_count(data, "size", len(kept)),
             limits=limits,
+            is_kept=KEPT in (letter.extensions or {}),
         )
     except DecodeError:
         when = datetime.fromtimestamp(_bounded(timestamp), UTC)

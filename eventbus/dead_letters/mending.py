@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from time import time
 
+from eventbus.dead_letters.done import letters_done_on
 from eventbus.dead_letters.holding import ParkedLetters
 from eventbus.dead_letters.letter import DeadLetter
 from eventbus.engines.base import Engine
 from eventbus.errors import DecodeError, ReplayError
-from eventbus.wire.codec import CODECS
+from eventbus.event import event_info, event_topic
+from eventbus.wire.codec import CODECS, dump
+from eventbus.wire.envelope import Envelope
+from eventbus.wire.identity import InstantWriter, new_id
+
+_TOLD_AT_ONCE = 100
 
 Where = Callable[[DeadLetter], bool]
 
@@ -64,7 +71,7 @@ class DeadLetters:
             ReplayError: when one holds bytes that are no envelope; it stays parked, and so does what follows it.
             PublishError: when the engine did not confirm one.
         """
-        return self._each(_chosen(ids, where), limit, self._publish_again, on_each)
+        return self._each(_chosen(ids, where), limit, self._publish_again, on_each, is_replayed=True)
 
     def discard(
         self,
@@ -75,7 +82,7 @@ class DeadLetters:
         on_each: Callable[[DeadLetter], None] | None = None,
     ) -> int:
         """Throw dead letters away for good; arguments as for `replay`. Return how many."""
-        return self._each(_chosen(ids, where), limit, lambda letter: None, on_each)
+        return self._each(_chosen(ids, where), limit, lambda letter: None, on_each, is_replayed=False)
 
     def _each(
         self,
@@ -83,21 +90,34 @@ class DeadLetters:
         limit: int | None,
         act: Callable[[DeadLetter], None],
         on_each: Callable[[DeadLetter], None] | None,
+        *,
+        is_replayed: bool,
     ) -> int:
         done = 0
         most = self._parked.count() if limit is None or where is not None else limit
         with self._parked.hold(most) as held:
-            for delivery, letter in held:
-                if where is not None and not where(letter):
-                    continue
-                if limit is not None and done >= limit:
-                    break
-                act(letter)
-                delivery.finish()
-                done += 1
-                if on_each is not None:
-                    on_each(letter)
+            chosen = [each for each in held if where is None or where(each[1])][:limit]
+            for first in range(0, len(chosen), _TOLD_AT_ONCE):
+                some = chosen[first : first + _TOLD_AT_ONCE]
+                self._tell([letter.id for _, letter in some if letter.is_kept], is_replayed=is_replayed)
+                for delivery, letter in some:
+                    act(letter)
+                    delivery.finish()
+                    done += 1
+                    if on_each is not None:
+                        on_each(letter)
         return done
+
+    def _tell(self, ids: Sequence[str], *, is_replayed: bool) -> None:
+        """Tell the database that keeps them. Before it is done: what is said too early comes back, and what is said too late
+        could be said of a letter that was parked again meanwhile."""
+        if ids:
+            event = letters_done_on(self.topic, self.channel)(ids=tuple(ids), is_replayed=is_replayed)
+            envelope = Envelope(
+                new_id(), "eventbus", event_info(type(event)).name, InstantWriter().write(time()), dump(event)
+            )
+            body = CODECS["msgpack"]().encode(envelope)
+            self._engine.publish(event_topic(type(event)), body, delay=0.0, timeout=self._timeout)
 
     def _publish_again(self, letter: DeadLetter) -> None:
         try:

@@ -62,6 +62,7 @@ class Parker:
     """Parks the deliveries of one channel.
 
     Args:
+        keep: takes a letter over where a database keeps it and brings it to the broker itself; it is never dropped then.
         on_done: told of each delivery once; with None when its letter is confirmed or it was dropped, else with the
         fault and
             the seconds after which the delivery should come again. Must answer the delivery.
@@ -78,6 +79,7 @@ class Parker:
         timeout: float,
         randomness: Randomness,
         bounds: DeadLetterBounds,
+        keep: Callable[[Parking, bytes], bool],
         on_done: Callable[[Parking, BaseException | None, float], None],
     ) -> None:
         self.failures = 0
@@ -90,6 +92,7 @@ class Parker:
         self._timeout = timeout
         self._randomness = randomness
         self._bounds = bounds
+        self._keep = keep
         self._on_done = on_done
         self._waiting: deque[Parking] = deque()
         self._is_running = False
@@ -133,6 +136,10 @@ class Parker:
             batch.append(parking)
             try:
                 body = self._letter(parking)
+                if self._keep(parking, body):
+                    self._done(parking, None, 0.0)
+                    batch.pop()
+                    continue
                 parking.is_dropped = not self._bounds.admits(len(body), is_event=parking.envelope is not None)
             except BaseException as error:
                 self._done(parking, error, FIRST_PAUSE)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from eventbus.dead_letters.bounds import DeadLetterBounds
 from eventbus.dead_letters.holding import ParkedLetters
 from eventbus.dead_letters.parking import Parker, Parking
 from eventbus.delivery.deferral import Deferral
+from eventbus.delivery.inboxes import Inboxes
 from eventbus.delivery.interrupts import Interrupt, StopInterrupt
 from eventbus.delivery.outcome_log import OutcomeLog
 from eventbus.delivery.received import Received, Source
 from eventbus.delivery.unhandled import UnhandledTypes
 from eventbus.engines.base import Delivery
-from eventbus.errors import HandlerTimeoutError, Reject, RetryLater
+from eventbus.errors import HandlerTimeoutError, InboxUnavailableError, Reject, RetryLater
 from eventbus.handlers.binding import Binding
 from eventbus.middleware import Middleware, Outcome
 from eventbus.runtime.redaction import text_of
@@ -41,7 +42,9 @@ _REMEMBERED = 10_000
 class Acknowledger:
     """Answers the deliveries of one dispatcher, counts the outcomes and tells middleware."""
 
-    def __init__(self, source: Source, topic: str, middleware: tuple[Middleware, ...]) -> None:
+    def __init__(
+        self, source: Source, topic: str, middleware: tuple[Middleware, ...], *, hold: Callable[[float], None]
+    ) -> None:
         self.counts: Counter[Outcome] = Counter()
         self.under_way = 0
         """Failures that are being answered: parking one takes a moment."""
@@ -52,6 +55,8 @@ class Acknowledger:
         self._engine = source.host.engine
         self._topic = topic
         self._channel = source.service.channel
+        self._hold = hold
+        self._inboxes = Inboxes(source, topic)
         self._unhandled = UnhandledTypes(source.service, topic)
         self._deferral = Deferral(self._engine, topic, self._channel)
         self._failed_here: OrderedDict[str, int] = OrderedDict()
@@ -69,13 +74,9 @@ class Acknowledger:
                 self._engine.clock.monotonic,
                 f"{topic}/{self._channel}",
             ),
+            keep=self._inboxes.keep,
             on_done=self._parked,
         )
-        self._inboxes = {
-            binding.type_name: binding.inbox
-            for binding in source.service.bindings
-            if binding.topic == topic and binding.inbox is not None
-        }
 
     def is_due(self, delivery: Delivery, envelope: Envelope) -> bool:
         """Answer what is not for now or not for here; return whether it is to be handled."""
@@ -83,9 +84,15 @@ class Acknowledger:
             delivery.finish()
             self.settled(Outcome.SKIPPED, envelope, delivery)
             return False
+        if self._inboxes.is_stray_copy(envelope):
+            delivery.finish()
+            self._inboxes.answer(envelope, delivery)
+            self.settled(Outcome.SKIPPED, envelope, delivery)
+            return False
         now = self._engine.clock.time()
         if envelope.expires_at is not None and envelope.expires_at <= now:
             delivery.finish()
+            self._inboxes.answer(envelope, delivery)
             self.log.write(logging.INFO, "expired", envelope, delivery.attempts)
             self.settled(Outcome.EXPIRED, envelope, delivery)
             return False
@@ -101,6 +108,7 @@ class Acknowledger:
             self.park(delivery, envelope, f"unhandled: no handler for {envelope.type}", None, delivery.attempts)
         else:
             delivery.finish()
+            self._inboxes.answer(envelope, delivery)
             level, hint = self._unhandled.about(envelope.type)
             self.log.write(level, "unhandled", envelope, delivery.attempts, hint)
             self.settled(Outcome.UNHANDLED, envelope, delivery)
@@ -129,7 +137,7 @@ class Acknowledger:
 
     def would_park(self, binding: Binding, item: Received, error: BaseException) -> bool:
         """Whether this failure is the end of the delivery."""
-        if isinstance(error, StopInterrupt):
+        if isinstance(error, StopInterrupt | InboxUnavailableError):
             return False
         if isinstance(error, Reject):
             return True
@@ -156,6 +164,12 @@ class Acknowledger:
             place = error.__traceback__  # where it was when its time was up
             error = HandlerTimeoutError(f"{binding.name} ran longer than {binding.timeout:g} s and was interrupted")
             error.__traceback__ = place
+        if isinstance(error, InboxUnavailableError):
+            self._hold(error.after)
+            self.log.write(logging.WARNING, "postponed", envelope, attempt, f"{error}; again in {error.after:.3g} s")
+            self.defer(delivery, envelope, self._engine.clock.time() + error.after, attempt - 1)
+            self.settled(Outcome.POSTPONED, envelope, delivery)
+            return False
         if isinstance(error, Reject):
             self.park(delivery, envelope, f"rejected: {text_of(error.reason)}", None, attempt)
             return False
@@ -250,18 +264,13 @@ class Acknowledger:
             )
             self.settled(Outcome.RETURNED, envelope, delivery, failure)
             return
-        inbox = None if envelope is None else self._inboxes.get(envelope.type)
-        try:
-            if inbox is not None and envelope is not None:
-                inbox.parked(self._source.make_context(envelope, delivery, attempts))
-        finally:
-            delivery.finish()
-            if parking.is_dropped:
-                self.log.write(logging.WARNING, "dropped", envelope, attempts, parking.reason, parking.error)
-            else:
-                self.log.write(logging.ERROR, "parked", envelope, attempts, parking.reason, parking.error)
-            outcome = Outcome.DROPPED if parking.is_dropped else Outcome.PARKED
-            self.settled(outcome, envelope, delivery, parking.error)
+        delivery.finish()
+        if parking.is_dropped:
+            self.log.write(logging.WARNING, "dropped", envelope, attempts, parking.reason, parking.error)
+        else:
+            self.log.write(logging.ERROR, "parked", envelope, attempts, parking.reason, parking.error)
+        outcome = Outcome.DROPPED if parking.is_dropped else Outcome.PARKED
+        self.settled(outcome, envelope, delivery, parking.error)
 
     def settled(
         self, outcome: Outcome, envelope: Envelope | None, delivery: Delivery, error: BaseException | None = None

@@ -19,10 +19,12 @@ one, until the channel has worked for a while.
     CLOSED     failure number `after` in a row     OPEN         hold all, start a timer of `pause()` seconds
     CLOSED     failure of a retry                  CLOSED       nothing: its event is counted
     CLOSED     success                             CLOSED       count from 0 again, and blame those that failed
+    CLOSED     what it needs is known to be away   OPEN         hold all, for as long as who knows it says
     OPEN       timer                               HALF_OPEN    let one delivery through
     OPEN       any result of a delivery            OPEN         nothing: it started before the pause
     HALF_OPEN  success                             CLOSED       let all through
     HALF_OPEN  failure                             OPEN         hold all, a longer timer
+    HALF_OPEN  what it needs is still away         OPEN         hold all again
     HALF_OPEN  neither (rejected, retry later)     HALF_OPEN    let the next one through
 """
 
@@ -79,7 +81,7 @@ class CircuitBreaker:
 
     def pause(self) -> float:
         """Return the length of the present pause in seconds."""
-        return min(self.policy.first * 2.0 ** min(self.level - 1, 64), self.policy.ceiling)
+        return min(self.policy.first * 2.0 ** min(max(self.level - 1, 0), 64), self.policy.ceiling)
 
     def failed(self, group: Group, *, is_first: bool) -> bool:
         """Count a failure; return whether a pause begins now.
@@ -135,6 +137,14 @@ class CircuitBreaker:
             self._patience = 1
         self.is_alert = bool(self._blamed) or self._patience > 1
         return passed
+
+    def trip(self) -> bool:
+        """Pause because what the channel needs is known to be away; return whether a pause begins now."""
+        if self.state is State.OPEN:
+            return False
+        self.is_alert = True
+        self.state = State.OPEN
+        return True
 
     def probe(self) -> None:
         """Take the end of the pause: one delivery may be tried."""

@@ -61,7 +61,7 @@ class Dispatcher:
         self.flow = FlowControl(service.backoff, clock, f"{topic}/{self.channel}", self._prefetch.limit, most)
         self.workers = Workers(self._work, concurrency, self.flow.breaker)
         self.flow.control(self.workers)
-        self._acknowledger = Acknowledger(self, topic, host.middleware)
+        self._acknowledger = Acknowledger(self, topic, host.middleware, hold=self.flow.hold)
         watches = [each.watch(service.name, topic, self.channel) for each in host.middleware if each.wants("watch")]
         self.execution = Executor(
             self._acknowledger,

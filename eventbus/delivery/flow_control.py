@@ -71,6 +71,12 @@ class FlowControl:
         self._limit(0)
         self._clock.call_later(seconds, self._probe)
 
+    def hold(self, seconds: float) -> None:
+        """Hold the channel for `seconds`: what it needs is away, and no delivery is to blame."""
+        if self.breaker.trip():
+            self._limit(0)
+            self._clock.call_later(seconds, self._probe)
+
     def succeeded(self, envelope: Envelope) -> None:
         """Count a success."""
         if self.breaker.succeeded((envelope.source, envelope.type)):

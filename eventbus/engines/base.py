@@ -131,12 +131,18 @@ class ChannelStats:
 
 @dataclass(frozen=True, slots=True)
 class TopicStats:
-    """Counts of one topic: messages that no channel has taken yet, its channels by name, and all that was ever published."""
+    """Counts of one topic: messages that no channel has taken yet, its channels by name, and all that was ever published.
+
+    Attributes:
+        started: when the broker began that holds it; of several, the one that began last. In seconds since 1970, 0 for
+            unknown.
+    """
 
     depth: int
     channels: dict[str, ChannelStats]
     is_paused: bool
     messages: int = 0
+    started: float = 0.0
 
 
 class Engine(Protocol):

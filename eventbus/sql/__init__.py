@@ -20,10 +20,23 @@ SQLite and PostgreSQL. `metadata` holds the tables, for `database.create_tables(
 from __future__ import annotations
 
 from eventbus.sql.database import Database
-from eventbus.sql.inbox import Inbox, SqlContext
+from eventbus.sql.inbox import Inbox
 from eventbus.sql.late_inbox import LateContext, LateInbox
 from eventbus.sql.outbox import Backlog, Outbox
 from eventbus.sql.receipts import Receipts
+from eventbus.sql.schema import upgrade
+from eventbus.sql.sql_context import SqlContext
 from eventbus.sql.tables import metadata
 
-__all__ = ["Backlog", "Database", "Inbox", "LateContext", "LateInbox", "Outbox", "Receipts", "SqlContext", "metadata"]
+__all__ = [
+    "Backlog",
+    "Database",
+    "Inbox",
+    "LateContext",
+    "LateInbox",
+    "Outbox",
+    "Receipts",
+    "SqlContext",
+    "metadata",
+    "upgrade",
+]

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from gevent import monkey
 from gevent.threadpool import ThreadPool
-from sqlalchemy import Connection, MetaData, event
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, MetaData
 
 from eventbus.errors import BusStateError, ConfigurationError
+from eventbus.sql import schema, tables
+from eventbus.sql.drivers import READS, cancel, is_of, is_outage, postgresql_engine, sqlite_engine, watch_errors
+from eventbus.sql.unit import watch_units
 
 T = TypeVar("T")
 
@@ -26,61 +28,80 @@ log = logging.getLogger("eventbus.sql")
 
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 _AFTER_COMMIT = "eventbus_after_commit"
-_READS = "eventbus_reads"
+_CHORES = 4
+"""Connections of the library's own work: relay, settling, receipts that come, receipts that go."""
 _in_thread: ContextVar[bool] = ContextVar("eventbus_in_database_thread", default=False)
-_TABLES_LOCK = 0x6576656E  # any number that nothing else locks; "even"
-_CONNECT = {
-    # a broken network is noticed in seconds and not in the kernel's minutes
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15000,
-}
 
 
 class Database:
     """One database of one service.
 
     Args:
-        url: `sqlite:///file.db` or `postgresql://user:password@host/name`; psycopg is the driver.
-        pool_size: most PostgreSQL connections, and so units of work at a time.
-        lock_timeout: longest wait in seconds for SQLite's write lock, or for a free connection.
+        url: `sqlite:///file.db` or `postgresql://user:password@host/name`; psycopg is the driver. Or a SQLAlchemy engine of
+            your own, which stays yours: its pool serves the library's own work too, and `close` leaves it open.
+        pool_size: most PostgreSQL connections for units of work; relay and receipts have a few of their own beside them.
+        lock_timeout: longest wait in seconds for a lock, or for a free connection.
+        idle_timeout: seconds after which PostgreSQL ends a transaction of which nothing is heard, as of a stopped process.
         synchronous: SQLite's setting; FULL keeps a commit through a power cut, NORMAL only through a crash of the process.
+        connect_args: for the driver's `connect`.
 
     Raises:
         ConfigurationError: when the URL names no database that this library knows.
     """
 
     def __init__(
-        self, url: str | sa.URL, *, pool_size: int = 10, lock_timeout: float = 5.0, synchronous: str = "FULL"
+        self,
+        url: str | sa.URL | sa.Engine,
+        *,
+        pool_size: int = 10,
+        lock_timeout: float = 5.0,
+        idle_timeout: float = 300.0,
+        synchronous: str = "FULL",
+        connect_args: Mapping[str, Any] | None = None,
     ) -> None:
-        try:
-            parsed = sa.make_url(url)
-        except sa.exc.ArgumentError:
-            raise ConfigurationError(
-                "database URL is not readable; write sqlite:///file.db or postgresql://user:password@host/name"
-            ) from None
-        parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
-        self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self._threads: ThreadPool | None = None
-        if self.is_sqlite:
-            self.engine = _sqlite(parsed, lock_timeout, synchronous)
-            self._threads = ThreadPool(1)
-        elif parsed.drivername == "postgresql+psycopg":
-            self.engine = sa.create_engine(
-                parsed,
-                pool_size=pool_size,
-                max_overflow=0,
-                pool_timeout=lock_timeout,
-                pool_pre_ping=True,
-                connect_args=_CONNECT,
-            )
-            if not _is_cooperative():
-                self._threads = ThreadPool(pool_size)
+        self._chore_threads: ThreadPool | None = None
+        self._is_owner = not isinstance(url, sa.Engine)
+        if isinstance(url, sa.Engine):
+            if connect_args:
+                raise ConfigurationError("Database(engine, connect_args=...): give them to create_engine")
+            self.engine = self._chores = url
+            self.is_sqlite = url.dialect.name == "sqlite"
+            driver = f"{url.dialect.name}+{url.dialect.driver}"
+            if driver not in ("sqlite+pysqlite", "postgresql+psycopg"):
+                raise ConfigurationError(
+                    f"Database(engine): {driver} is not known; make it for sqlite or postgresql+psycopg"
+                )
         else:
-            raise ConfigurationError(f"database {parsed.drivername!r}: unknown; give sqlite or postgresql (psycopg)")
-        self._reading = self.engine.execution_options(**{_READS: True})
+            parsed = _parsed(url)
+            self.is_sqlite = parsed.get_backend_name() == "sqlite"
+            arguments = dict(connect_args or {})
+            if self.is_sqlite:
+                self.engine = self._chores = sqlite_engine(
+                    parsed, lock_timeout=lock_timeout, synchronous=synchronous, connect_args=arguments
+                )
+            elif parsed.drivername == "postgresql+psycopg":
+                self.engine, self._chores = (
+                    postgresql_engine(
+                        parsed,
+                        pool_size=size,
+                        lock_timeout=lock_timeout,
+                        idle_timeout=idle_timeout,
+                        connect_args=arguments,
+                    )
+                    for size in (pool_size, _CHORES)
+                )
+            else:
+                raise ConfigurationError(f"database {parsed.drivername!r}: unknown; give sqlite or postgresql (psycopg)")
+        for engine in {self.engine, self._chores}:
+            watch_errors(engine)
+            watch_units(engine)
+        if self.is_sqlite:
+            self._threads = self._chore_threads = ThreadPool(1)
+        elif not _is_cooperative():
+            self._threads = ThreadPool(pool_size)
+            self._chore_threads = ThreadPool(_CHORES)
+        self._reading = self.engine.execution_options(**{READS: True})
 
     def __repr__(self) -> str:
         return f"<Database {self.engine.url.render_as_string(hide_password=True)}>"
@@ -94,54 +115,98 @@ class Database:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: as the database has it; nothing was committed.
         """
-        result: T = self._run(self._transact, work, self.engine)
+        result: T = self._run(self._threads, work, self.engine)
         return result
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """The same for work that only reads: on SQLite it does not wait for writers, and no writer waits for it."""
-        result: T = self._run(self._transact, work, self._reading)
+        result: T = self._run(self._threads, work, self._reading)
         return result
 
-    @staticmethod
-    def _transact(work: Callable[[Connection], T], engine: sa.Engine) -> T:
-        with engine.connect() as connection:
-            connection.info.pop(_AFTER_COMMIT, None)  # of a transaction on this pooled connection that failed
-            with connection.begin():
-                result = work(connection)
-            callbacks = connection.info.pop(_AFTER_COMMIT, ())
-        for callback in callbacks:
-            callback()
+    def chore(self, work: Callable[[Connection], T]) -> T:
+        """`transact` for the library's own work, on connections of its own: whatever holds them up, others go on."""
+        result: T = self._run(self._chore_threads, work, self._chores)
         return result
 
-    def _run(self, work: Callable[..., Any], *args: Any) -> Any:
-        if self._threads is None:
-            return work(*args)
+    def is_away(self, error: BaseException) -> bool:
+        """Whether an error says that this database was away or busy, and nothing of what was asked of it."""
+        return is_outage(error) and (is_of((self.engine, self._chores), error) or not isinstance(error, sa.exc.DBAPIError))
+
+    def _run(self, threads: ThreadPool | None, work: Callable[[Connection], Any], engine: sa.Engine) -> Any:
+        if threads is None:
+            return _transact(work, engine, _Job())
         if _in_thread.get():
             raise BusStateError(
                 "a unit of work is under way already and another one inside would wait for it for ever; use its connection"
             )
-        outcome = self._threads.apply(contextvars.copy_context().run, (_outcome, work, args))
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.result
+        job = _Job()
+        try:
+            threads.apply(contextvars.copy_context().run, (job.run, work, engine))
+        except BaseException:  # thrown into this greenlet: the thread must not go on for nobody
+            job.cancel()
+            raise
+        if job.error is not None:
+            raise job.error
+        return job.result
 
     def create_tables(self, *metadata: MetaData) -> None:
-        """Make the tables of `metadata` where they are missing; safe to call from all replicas at a time."""
+        """Make the tables of `metadata` where they are missing, and bring the library's own up to this version.
+
+        Safe to call from all replicas at a time.
+        """
 
         def create(connection: Connection) -> None:
-            if not self.is_sqlite:  # two that create at a time make one of them fail
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_TABLES_LOCK)))
+            schema.lock(connection)
+            if tables.metadata in metadata:
+                schema.upgrade(connection)
             for each in metadata:
                 each.create_all(connection)
 
         self.transact(create)
 
+    def check_tables(self) -> None:
+        """Return if the library's own tables are there, in the version that this library knows.
+
+        Raises:
+            ConfigurationError: they are not; says what to do.
+        """
+        self.read(schema.check)
+
     def close(self) -> None:
         """Close all connections. Idempotent."""
-        self._run(self.engine.dispose)
-        if self._threads is not None:
-            self._threads.kill()
-            self._threads = None
+        if self._is_owner:
+            for threads, engine in ((self._threads, self.engine), (self._chore_threads, self._chores)):
+                if threads is None:
+                    engine.dispose()
+                else:
+                    threads.apply(engine.dispose)
+        for threads in {self._threads, self._chore_threads}:
+            if threads is not None:
+                threads.kill()
+        self._threads = self._chore_threads = None
+
+
+def _parsed(url: str | sa.URL) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):  # a ValueError for what should be a port and is none
+        raise ConfigurationError(
+            "database URL is not readable; write sqlite:///file.db or postgresql://user:password@host/name, and several "
+            "hosts as postgresql://user:password@/name?host=one:5432&host=two:5432"
+        ) from None
+    return parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
+
+
+def _transact(work: Callable[[Connection], T], engine: sa.Engine, job: _Job) -> T:
+    with engine.connect() as connection:
+        connection.info.pop(_AFTER_COMMIT, None)  # of a transaction on this pooled connection that failed
+        job.connection = connection.connection.dbapi_connection
+        with connection.begin():
+            result = work(connection)
+        callbacks = connection.info.pop(_AFTER_COMMIT, ())
+    for callback in callbacks:
+        callback()
+    return result
 
 
 def after_commit(connection: Connection, callback: Callable[[], object]) -> None:
@@ -155,36 +220,29 @@ def after_commit(connection: Connection, callback: Callable[[], object]) -> None
         callbacks.append(callback)
 
 
-def insert_once(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> int:
-    """Insert the rows that are not there yet; return how many that were."""
-    if not rows:
-        return 0
-    insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    # rows as parameters and not in the statement: only so SQLAlchemy compiles it once and for all
-    done = insert(table).on_conflict_do_nothing().returning(*table.primary_key)
-    return len(connection.execute(done, rows[0] if len(rows) == 1 else rows).all())
+class _Job:
+    """A unit of work, as whoever waits for it sees it."""
 
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.result: Any = None
+        self.connection: Any = None
+        self._is_done = False
 
-def skip_locked(query: sa.Select[Any]) -> sa.Select[Any]:
-    """Let `query` lock its rows and pass over those that others hold; SQLite, with one writer, needs neither."""
-    return query.with_for_update(skip_locked=True)
+    def run(self, work: Callable[[Connection], Any], engine: sa.Engine) -> None:
+        """Do it in a thread; what it raises is raised where the result is taken."""
+        _in_thread.set(True)
+        try:
+            self.result = _transact(work, engine, self)
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._is_done = True
 
-
-class _Outcome:
-    """What came of a call in a thread."""
-
-    error: BaseException | None = None
-    result: Any = None
-
-
-def _outcome(work: Callable[..., Any], args: tuple[Any, ...]) -> _Outcome:
-    _in_thread.set(True)
-    outcome = _Outcome()
-    try:
-        outcome.result = work(*args)
-    except BaseException as error:  # raised where the result is taken; a thread's own report would print it as well
-        outcome.error = error
-    return outcome
+    def cancel(self) -> None:
+        """Break off the statement that it is in the middle of."""
+        if not self._is_done and self.connection is not None:
+            cancel(self.connection)
 
 
 def _is_cooperative() -> bool:
@@ -196,25 +254,3 @@ def _is_cooperative() -> bool:
         return True
     log.warning("psycopg was imported before gevent patched the process; PostgreSQL works in threads. Patch first thing.")
     return False
-
-
-def _sqlite(url: sa.URL, lock_timeout: float, synchronous: str) -> sa.Engine:
-    if synchronous not in ("FULL", "NORMAL", "OFF"):
-        raise ConfigurationError(f"Database(synchronous={synchronous!r}): give FULL, NORMAL or OFF")
-    arguments: dict[str, Any] = {"timeout": lock_timeout, "check_same_thread": False}
-    in_memory = url.database in (None, "", ":memory:")
-    engine = sa.create_engine(url, connect_args=arguments, **({"poolclass": sa.StaticPool} if in_memory else {}))
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # transactions are begun below, not by the driver's guess
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA synchronous={synchronous}")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # a transaction that reads first and writes later can fail on another writer; one that locks first waits
-        connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(_READS) else "BEGIN IMMEDIATE")
-
-    return engine

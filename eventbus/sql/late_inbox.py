@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 from eventbus.context import Context
 from eventbus.errors import HandlerResultError, RetryLater
 from eventbus.event import Event
-from eventbus.sql.inbox import Inbox, SqlContext
+from eventbus.sql.inbox import Inbox
+from eventbus.sql.sql_context import SqlContext
 
 
 class LateContext(SqlContext):

@@ -1,20 +1,29 @@
-"""Messenger: carries an inbox's receipts to the origins of the events, in batches, and clears away old claims."""
+"""Messenger: carries an inbox's receipts to the origins of the events, in batches, and says that its channels are there.
+
+Each channel says once a minute what it is bound to, whether events come or not: an origin that lost the first word hears the
+second, a quiet channel is not forgotten, and what is bound no more is waited for no more. What all replicas bind together is
+kept in `eventbus_bindings`, so that one of them does not unbind what another serves.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from eventbus.context import Context
 from eventbus.engines.base import Engine
 from eventbus.errors import InvalidNameError
-from eventbus.names import check_name
 from eventbus.runtime.failpoints import hit
-from eventbus.sql.database import Database, insert_once, skip_locked
-from eventbus.sql.receipts import receipt_topic, receipts_given_on
+from eventbus.sql.cleaning import STEP, clean
+from eventbus.sql.database import Database, after_commit
+from eventbus.sql.receipts import HEARTBEAT, MOST_TYPES, REPLY, receipt_topic, receipts_given_on
 from eventbus.sql.rounds import Rounds
+from eventbus.sql.statements import delete_some, insert_once, skip_locked
 from eventbus.sql.tables import bindings, inbox, receipts_due
 
 if TYPE_CHECKING:
@@ -26,6 +35,12 @@ _AT_ONCE = 500
 _LINGER = 0.1
 """Seconds in which receipts gather before they are sent: one message for hundreds."""
 _TIDY_EVERY = 60.0
+_BOUND_FOR = 3 * HEARTBEAT
+"""Seconds after which a binding that no replica confirms any more is none."""
+_MOST_NOTES = 10_000
+
+Address = tuple[str, str]
+"""Topic and channel."""
 
 
 class Messenger:
@@ -49,63 +64,73 @@ class Messenger:
         self._timeout = bus.publish_timeout
         self._time = bus.engine.clock.time
         self._envelopes = bus.make_publisher(bus.source, ()).envelopes
-        self._since: dict[tuple[str, str], dict[str, float]] = {}
-        self._noted = 0
-        self._introduced: set[tuple[str, str]] = set()
+        self._notes: deque[tuple[str, str, str]] = deque(maxlen=_MOST_NOTES)
+        self._introduced = 0
+        self._next_word = 0.0
+        self._draw = bus.randomness.random
         self._tidied = 0.0
         self._rounds = Rounds(
             f"receipts of {name}", self._work, bus.engine.clock, poll=poll, linger=_LINGER, draw=bus.randomness.random
         )
         self.wake = self._rounds.wake
         self.is_idle = self._rounds.is_idle
-        self.stop = self._rounds.stop
 
-    def complain(self, error: Exception) -> None:
-        """Log a receipt that could not be noted."""
-        log.warning("%s: a receipt could not be noted, the event comes again: %s", self._name, type(error).__name__)
+    def stop(self, timeout: float) -> None:
+        """Send what is due, and say that this replica serves its channels no more."""
+        self._rounds.stop(timeout)
+        mine = sa.tuple_(bindings.c.topic, bindings.c.type, bindings.c.channel).in_(sorted(self._bindings))
+        try:
+            self._database.chore(lambda connection: connection.execute(sa.update(bindings).where(mine).values(seen_at=0.0)))
+        except Exception as error:  # then it counts as there for some minutes more
+            log.debug("%s: its bindings stay for now: %s", self._name, type(error).__name__)
 
-    def _note_bindings(self, connection: Connection) -> dict[tuple[str, str], dict[str, float]]:
-        """Return since when the channels are bound: by (topic, channel), by type name."""
-        now = self._time()
-        rows = [{"topic": t, "type": n, "channel": c, "since": now} for t, n, c in sorted(self._bindings)]
-        insert_once(connection, bindings, rows)
-        since: dict[tuple[str, str], dict[str, float]] = {}
-        for row in connection.execute(sa.select(bindings)):
-            if (row.topic, row.type, row.channel) in self._bindings:
-                since.setdefault((row.topic, row.channel), {})[row.type] = row.since
-        return since
+    # -- receipts that are to be sent -------------------------------------------------------------------------------
+
+    def add(self, connection: Connection, contexts: Sequence[Context]) -> None:
+        """Note receipts in the transaction that they speak of; they are sent after its commit."""
+        rows = [
+            {
+                "reply_topic": receipt_topic(each.topic),
+                "topic": each.topic,
+                "channel": each.channel,
+                "event_id": each.event_id,
+            }
+            for each in contexts
+            if _is_awaited(each)
+        ]
+        if rows:
+            connection.execute(sa.insert(receipts_due), rows)
+            after_commit(connection, self.wake)
+
+    def note(self, context: Context) -> None:
+        """Send a receipt of which no effect depends; one that is lost with this process is asked for again."""
+        if _is_awaited(context):
+            self._notes.append((context.topic, context.channel, context.event_id))
+            self.wake()
+
+    # -- rounds -----------------------------------------------------------------------------------------------------
 
     def _work(self) -> float | None:
-        self._introduce()
+        self._speak()
+        is_behind = False
         if self._time() - self._tidied > _TIDY_EVERY:
-            self._database.transact(self._tidy)
-            self._tidied = self._time()
-        rows = self._database.transact(self._take)
-        if not rows:
-            return None
-        hit("receipts_after_take")
-        try:
-            self._send(rows)
-        except BaseException:
-            self._database.transact(lambda connection: connection.execute(sa.insert(receipts_due), rows))
-            raise
-        hit("receipts_after_publish")
-        return 0 if len(rows) == _AT_ONCE else None
-
-    def _introduce(self) -> None:
-        """Tell each origin once that its channel is there, before any event came."""
-        count = len(self._bindings)
-        if count != self._noted:
-            self._since = self._database.transact(self._note_bindings)
-            self._noted = count
-        for topic, channel in sorted(self._since.keys() - self._introduced):
+            is_behind = clean(self._database, [self._tidy])
+            if not is_behind:
+                self._tidied = self._time()
+        notes = [self._notes.popleft() for _ in range(min(len(self._notes), _AT_ONCE))]
+        rows = self._database.chore(self._take)
+        taken = [(row["topic"], row["channel"], row["event_id"]) for row in rows]
+        if taken or notes:
+            hit("receipts_after_take")
             try:
-                reply = receipt_topic(topic)
-            except InvalidNameError:  # too long for its outbox as well
-                log.debug("no receipts for %s: the name of the topic is too long", topic)
-            else:
-                self._publish(reply, topic, channel, [])
-            self._introduced.add((topic, channel))
+                self._send(notes + taken)
+            except BaseException:
+                self._notes.extend(notes)
+                if rows:
+                    self._database.chore(lambda connection: connection.execute(sa.insert(receipts_due), rows))
+                raise
+            hit("receipts_after_publish")
+        return 0 if is_behind or self._notes or len(rows) == _AT_ONCE else None
 
     def _take(self, connection: Connection) -> list[dict[str, Any]]:
         # taken away before they are sent: if this process dies between, the origin sends those events again, no harm done
@@ -121,29 +146,64 @@ class Messenger:
         connection.execute(sa.delete(receipts_due).where(receipts_due.c.id.in_(ids)))
         return taken
 
-    def _send(self, rows: list[dict[str, Any]]) -> None:
-        batches: dict[tuple[str, str, str], list[str]] = {}
-        for row in rows:
-            batches.setdefault((row["reply_topic"], row["topic"], row["channel"]), []).append(row["event_id"])
-        for (reply, topic, channel), ids in batches.items():
-            try:
-                check_name(reply, kind="topic")
-            except InvalidNameError as error:
-                log.warning("receipts for %s/%s have nowhere to go: %s", topic, channel, error)
-                continue
-            self._publish(reply, topic, channel, ids)
+    def _send(self, receipts: Sequence[tuple[str, str, str]]) -> None:
+        batches: dict[Address, list[str]] = {}
+        for topic, channel, event_id in receipts:
+            batches.setdefault((topic, channel), []).append(event_id)
+        for (topic, channel), ids in batches.items():
+            self._publish(topic, channel, {}, ids)
 
-    def _publish(self, reply: str, topic: str, channel: str, ids: list[str]) -> None:
+    def _publish(
+        self, topic: str, channel: str, since: dict[str, float], ids: Sequence[str], *, is_all: bool = False
+    ) -> None:
         # straight to the engine: receipts are no events of the service, and its middleware has nothing to say to them
-        given = receipts_given_on(reply)(
-            topic=topic, channel=channel, since=self._since.get((topic, channel), {}), ids=tuple(ids)
-        )
+        reply = receipt_topic(topic)
+        given = receipts_given_on(reply)(topic=topic, channel=channel, since=since, ids=tuple(ids), is_all=is_all)
         body = self._envelopes.encode(self._envelopes.make(given))
         self._engine.publish(reply, body, delay=0.0, timeout=self._timeout)
 
-    def _tidy(self, connection: Connection) -> None:
-        old = sa.select(inbox.c.channel, inbox.c.event_id).where(inbox.c.claimed_at < self._time() - self._keep)
-        rows = list(connection.execute(skip_locked(old.limit(2000))))
-        for row in rows:
-            mine = (inbox.c.channel == row.channel) & (inbox.c.event_id == row.event_id)
-            connection.execute(sa.delete(inbox).where(mine))
+    # -- being there ------------------------------------------------------------------------------------------------
+
+    def _speak(self) -> None:
+        """Tell each origin what its channel is bound to: at the start, when it changes, and once a minute."""
+        if len(self._bindings) == self._introduced and self._time() < self._next_word:
+            return
+        count = len(self._bindings)
+        for (topic, channel), since in self._database.chore(self._confirm).items():
+            try:
+                receipt_topic(topic)
+            except InvalidNameError:  # too long for its outbox as well
+                log.debug("no receipts for %s: the name of the topic is too long", topic)
+                continue
+            if len(since) > MOST_TYPES:
+                log.warning("%s/%s: more than %d types are bound; no receipts for it", topic, channel, MOST_TYPES)
+                continue
+            self._publish(topic, channel, since, (), is_all=True)
+        self._introduced = count
+        self._next_word = self._time() + HEARTBEAT * (0.8 + 0.4 * self._draw())
+
+    def _confirm(self, connection: Connection) -> dict[Address, dict[str, float]]:
+        """Say that this replica serves its bindings; return what all of them bind, and since when."""
+        now = self._time()
+        rows = [{"topic": t, "type": n, "channel": c, "since": now, "seen_at": now} for t, n, c in sorted(self._bindings)]
+        insert_once(connection, bindings, rows)
+        for topic, name, channel in sorted(self._bindings):
+            mine = (bindings.c.topic == topic) & (bindings.c.type == name) & (bindings.c.channel == channel)
+            connection.execute(sa.update(bindings).where(mine).values(seen_at=now))
+        served = {(topic, channel) for topic, _, channel in self._bindings}
+        since: dict[Address, dict[str, float]] = {}
+        for row in connection.execute(sa.select(bindings).where(bindings.c.seen_at > now - _BOUND_FOR)):
+            if (row.topic, row.channel) in served:
+                since.setdefault((row.topic, row.channel), {})[row.type] = row.since
+        return since
+
+    # -- old claims -------------------------------------------------------------------------------------------------
+
+    def _tidy(self, connection: Connection) -> int:
+        return len(delete_some(connection, inbox, inbox.c.claimed_at < self._time() - self._keep, limit=STEP))
+
+
+def _is_awaited(context: Context) -> bool:
+    """Whether somebody waits for a receipt; answers go to the event's own receipt topic and nowhere else."""
+    reply = (context.envelope.extensions or {}).get(REPLY)
+    return reply == f"{context.topic}.receipts" and len(reply) <= 64 and "\0" not in context.event_id

@@ -9,6 +9,7 @@ sequences, whose numbers are given before the commit, break it at the edges; eve
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,16 +17,20 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 
 from eventbus.errors import BusStateError, ConfigurationError
 from eventbus.event import Event, event_info, event_topic
+from eventbus.names import check_name
 from eventbus.publishing.publisher import Publisher
-from eventbus.sql.database import Database, after_commit, insert_once
+from eventbus.sql.administration import forget
+from eventbus.sql.database import Database, after_commit
 from eventbus.sql.policy import OutboxPolicy
 from eventbus.sql.receipts import REPLY, Receipts, receipt_topic
 from eventbus.sql.relay import Relay
+from eventbus.sql.relay_watch import RelayWatch
 from eventbus.sql.settling import Settling
+from eventbus.sql.statements import insert_once
 from eventbus.sql.tables import outbox
 
 if TYPE_CHECKING:
@@ -43,12 +48,14 @@ class Backlog:
         delayed: rows whose time has not come.
         unsettled: rows that are published and wait for receipts.
         oldest: age in seconds of the oldest row that is due and not published; 0.0 where there is none.
+        refused: rows among the waiting and delayed ones that the broker refused; see `eventbus outbox list`.
     """
 
     waiting: int
     delayed: int
     unsettled: int
     oldest: float
+    refused: int = 0
 
 
 class Outbox:
@@ -87,15 +94,32 @@ class Outbox:
         self._publisher: Publisher | None = None
         self._relay: Relay | None = None
         self._settling: Settling | None = None
+        self._expected: dict[str, tuple[str, ...]] = {}
+        self._watch: RelayWatch | None = None
 
     def __repr__(self) -> str:
         return f"<Outbox of {self.source or 'the bus'} in {self.database!r}>"
+
+    def expect(self, topic: str | type[Event], channels: Iterable[str]) -> None:
+        """Wait for these channels' receipts on `topic` from the start, whether they were heard of or not.
+
+        What is waited for does not depend then on what the channels said themselves, and they are never forgotten. Each
+        of them must keep an inbox on the topic. Call it before the outbox is attached.
+
+        Raises:
+            InvalidNameError: a topic or channel cannot have such a name.
+            BusStateError: the outbox is attached already.
+        """
+        if self._bus is not None:
+            raise BusStateError("Outbox.expect after bus.attach(outbox); call it before")
+        name = check_name(topic, kind="topic") if isinstance(topic, str) else event_topic(topic)
+        self._expected[name] = tuple(sorted({check_name(each, kind="channel") for each in channels}))
 
     # -- adding -----------------------------------------------------------------------------------------------------
 
     def add(
         self,
-        connection: Connection | Session,
+        connection: Connection | Session | scoped_session[Any],
         event: Event,
         *,
         delay: float | None = None,
@@ -133,11 +157,17 @@ class Outbox:
             "expires_at": envelope.expires_at,
             "wants_receipts": self.receipts is not None,
         }
+        if isinstance(connection, scoped_session):
+            connection = connection()
         if isinstance(connection, Session):
             sqlalchemy_event.listen(connection, "after_commit", self._on_commit, once=True)
             connection = connection.connection()
-        else:
+        elif isinstance(connection, Connection):
             after_commit(connection, self.wake)
+        else:
+            raise TypeError(
+                f"outbox.add({type(connection).__name__}): give a SQLAlchemy Connection, Session or scoped_session"
+            )
         insert_once(connection, outbox, [row])
         return envelope.id
 
@@ -148,6 +178,8 @@ class Outbox:
         """Let the relay look at once, as after a commit that it could not see. May be called from any thread."""
         if self._relay is not None:
             self._relay.wake()
+            if self._watch is not None:
+                self._watch.woken()
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
@@ -156,27 +188,29 @@ class Outbox:
         now = self._time()
         waits = outbox.c.published_at.is_(None)
         is_due = outbox.c.due_at <= now
+        age = sa.func.min(sa.func.coalesce(sa.func.nullif(outbox.c.due_at, 0), outbox.c.created_at))
+
+        def number(*where: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+            return sa.select(sa.func.count()).select_from(outbox).where(*where).scalar_subquery()
+
+        # each by the index of its rows: among millions that are settled they are few
+        counts = sa.select(
+            number(waits, is_due),
+            number(waits, ~is_due),
+            number(~waits, outbox.c.settled_at.is_(None)),
+            sa.select(age).where(waits, is_due).scalar_subquery(),
+            number(waits, outbox.c.refusals > 0),
+        )
 
         def count(connection: Connection) -> Backlog:
-            row = connection.execute(
-                sa.select(
-                    sa.func.count(sa.case((waits & is_due, 1))),
-                    sa.func.count(sa.case((waits & ~is_due, 1))),
-                    sa.func.count(sa.case((~waits, 1))),
-                    sa.func.min(
-                        sa.case((waits & is_due, sa.func.coalesce(sa.func.nullif(outbox.c.due_at, 0), outbox.c.created_at)))
-                    ),
-                ).where(outbox.c.settled_at.is_(None))
-            ).one()
-            return Backlog(row[0], row[1], row[2], 0.0 if row[3] is None else max(now - row[3], 0.0))
+            row = connection.execute(counts).one()
+            return Backlog(row[0], row[1], row[2], 0.0 if row[3] is None else max(now - row[3], 0.0), row[4])
 
         return self.database.read(count)
 
     def forget(self, topic: str, channel: str) -> None:
         """Wait no more for a channel that is gone for good."""
-        if self._settling is None:
-            raise BusStateError("this outbox is not attached to a bus; call bus.attach(outbox) first")
-        self._settling.forget(topic, channel)
+        forget(self.database, topic, channel)
 
     def _time(self) -> float:
         if self._bus is None:
@@ -189,12 +223,14 @@ class Outbox:
         """Begin to publish what is there, also from before a crash."""
         if self._relay is not None:
             raise BusStateError("this outbox is attached to a bus already; make another Outbox on the same database")
+        self.database.check_tables()
         source = self.source or bus.source
         self._bus = bus
         self._publisher = bus.make_publisher(source, bus.middleware)
-        policy = OutboxPolicy(repr(self), self.database, self.receipts, self.poll, self.batch, self.keep)
+        policy = OutboxPolicy(repr(self), self.database, self.receipts, self.poll, self.batch, self.keep, self._expected)
         self._settling = Settling(policy, bus, source)
-        self._relay = Relay(policy, bus, self._publisher, self._settling)
+        relay = self._relay = Relay(policy, bus, self._publisher, self._settling)
+        self._watch = RelayWatch(repr(self), lambda: relay.rounds_done, self.poll)
 
     def stop_intake(self) -> None:
         """Adding stays possible until the handlers have ended."""
@@ -204,7 +240,7 @@ class Outbox:
         if self._relay is not None and self._settling is not None:
             self._relay.stop(timeout)
             self._settling.stop(timeout)
-            self._relay = self._settling = self._bus = None
+            self._relay = self._settling = self._bus = self._watch = None
 
     def is_idle(self) -> bool:
         return self._relay is None or self._settling is None or (self._relay.is_idle() and self._settling.is_idle())

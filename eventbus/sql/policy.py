@@ -18,6 +18,7 @@ class OutboxPolicy:
         poll: seconds between two looks for rows that other processes added.
         batch: most rows of one round.
         keep: seconds for which settled rows stay.
+        expected: channels by topic that are waited for from the start.
     """
 
     name: str
@@ -26,3 +27,4 @@ class OutboxPolicy:
     poll: float
     batch: int
     keep: float
+    expected: dict[str, tuple[str, ...]]

@@ -16,9 +16,9 @@ from eventbus.runtime.clock import Clock, Timer
 
 log = logging.getLogger("eventbus.sql")
 
-_LONGEST_PAUSE = 15.0
+LONGEST_PAUSE = 15.0
 """Seconds between two tries while database or broker are down."""
-_AWAITED = 50
+AWAITED = 50
 """Failures in a row after which a virtual clock does not hurry on to the next try: nobody will mend it."""
 
 
@@ -48,7 +48,7 @@ class Rounds:
         self._poll = poll
         self._draw = draw
         self._linger = linger
-        self._pauses = Retry(first=poll, ceiling=max(_LONGEST_PAUSE, poll))
+        self._pauses = Retry(first=poll, ceiling=max(LONGEST_PAUSE, poll))
         self._failures = 0
         self._is_stopping = False
         self._is_working = True
@@ -98,7 +98,7 @@ class Rounds:
                 continue
             timers = [self._clock.call_later(self._poll, self._is_woken.set, is_housekeeping=True)]
             if due is not None:
-                timers.append(self._clock.call_later(due, self._is_woken.set, is_housekeeping=self._failures >= _AWAITED))
+                timers.append(self._clock.call_later(due, self._is_woken.set, is_housekeeping=self._failures >= AWAITED))
             if self._failures:  # the pause is the point of it
                 timers.pop(0).cancel()
             self._is_woken.wait()

@@ -1,31 +1,37 @@
 """Settling: when nothing more is to be done for a published row of an outbox.
 
 With receipts, a row is settled when every channel that was bound when it was published, and keeps an inbox, has said so.
-Rows that miss a receipt for too long go out again to the missing channels alone, by `replayfor`; an inbox that had the event
-only repeats its receipt. Without receipts, a row is settled when the broker confirmed it.
+Rows that miss a receipt for too long, and that the broker does not hold any more, go out again (`repeats.py`). Without
+receipts, a row is settled when the broker confirmed it. Which of the two a row wants, it says itself: services with and
+without receipts may share a database.
 
-Which channels there are, they tell: when they start, and with each batch of receipts. A channel that is heard of late, since
-the broker lost its first word too, makes settled rows open again, as long as they are kept.
+Which channels there are, they tell (`register.py`). One that is heard of late makes settled rows open again, as long as
+they are kept.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import sqlalchemy as sa
+from gevent.lock import BoundedSemaphore
 from sqlalchemy import Connection
 
-from eventbus.errors import ConfigurationError
+from eventbus.context import Context
+from eventbus.errors import ConfigurationError, RetryLater
+from eventbus.event import Event
 from eventbus.retry import Retry
 from eventbus.service import Service
-from eventbus.sql.database import insert_once, skip_locked
+from eventbus.sql.cleaning import STEP, clean
 from eventbus.sql.policy import OutboxPolicy
-from eventbus.sql.receipts import ReceiptsGiven, receipt_topic, receipts_given_on
+from eventbus.sql.receipts import HEARTBEAT, Claim, Receipts, checked, claimed_on, receipt_topic
+from eventbus.sql.register import SLACK, Register
+from eventbus.sql.repeats import Repeats
 from eventbus.sql.rounds import Rounds
+from eventbus.sql.statements import delete_some, insert_once, may_settle
 from eventbus.sql.tables import outbox, receipts, subscribers
-from eventbus.wire.codec import CODECS, decode
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus
@@ -34,14 +40,16 @@ log = logging.getLogger("eventbus.sql")
 
 _Row: TypeAlias = Any
 """A row of the outbox."""
-_SLACK = 5.0
-"""Seconds by which two services' clocks may differ: a channel bound so much later still counts as bound."""
 _TIDY_EVERY = 60.0
-_AT_ONCE = 500
+_TIMEOUT = 6.0
+"""Seconds without a receipt after which the broker is asked, where the policy says nothing."""
+_GIVEN_UP_AFTER = 30 * 86400.0
+_KEPT_AT_LEAST = 3 * HEARTBEAT
+"""Seconds for which rows with receipts are kept: a channel whose first word was lost says the second within that time."""
 
 
 class Settling:
-    """Marks, settles, repeats and removes the rows of one outbox."""
+    """Marks, settles and removes the rows of one outbox."""
 
     def __init__(self, policy: OutboxPolicy, bus: Bus, source: str) -> None:
         self._policy = policy
@@ -50,11 +58,17 @@ class Settling:
         self._database = policy.database
         self._time = bus.engine.clock.time
         self._receipts = policy.receipts
+        waits = policy.receipts or Receipts()
+        self._timeout = waits.timeout or min(_TIMEOUT, waits.ceiling)
         self._listening: set[str] = set()
+        self._one_at_a_time = BoundedSemaphore(1)
+        """Receipts of all topics take turns: they never use up the connections of others."""
         self._tidied = 0.0
+        self._keep_for = policy.keep if policy.receipts is None else max(policy.keep, _KEPT_AT_LEAST)
+        self.register = Register(waits, self._time, bus.engine.stats, policy.expected)
+        self._repeats = Repeats(policy, bus, self.register, source, timeout=self._timeout)
         if self._receipts is not None:
-            self._timeout = self._receipts.timeout or bus.message_timeout + 5.0
-            for topic in self._database.transact(self._topics):
+            for topic in self._database.chore(self._begin):
                 self.listen(topic)
         self._rounds = Rounds(
             f"settling of {policy.name}",
@@ -69,7 +83,9 @@ class Settling:
         """End; nothing here is urgent."""
         self._rounds.stop(timeout)
 
-    def _topics(self, connection: Connection) -> list[str]:
+    def _begin(self, connection: Connection) -> list[str]:
+        for topic, since in self.register.expect(connection):
+            self._reopen(connection, topic, None, since)
         known = sa.union(sa.select(outbox.c.topic).where(outbox.c.settled_at.is_(None)), sa.select(subscribers.c.topic))
         return list(connection.scalars(known))
 
@@ -82,7 +98,11 @@ class Settling:
         listener = Service(self._source)
         # what cannot be written now, because the database is away, is tried for a day
         patient = Retry(attempts=200, first=0.5, ceiling=600.0)
-        listener.on(receipts_given_on(receipt_topic(topic)), retry=patient, concurrency=4)(self._take)
+
+        def take(given: Event, context: Context) -> None:
+            self._take(topic, given)
+
+        listener.on(claimed_on(receipt_topic(topic)), retry=patient, concurrency=4)(take)
         try:
             self._bus.start(listener)
         except ConfigurationError as error:
@@ -90,36 +110,51 @@ class Settling:
                 f"{self._policy.name}: receipts of {topic!r}: {error}; or give Outbox(receipts=None)"
             ) from None
         self._listening.add(topic)
+        self._repeats.topics.add(topic)
 
-    def _take(self, given: ReceiptsGiven) -> None:
-        self._database.transact(lambda connection: self._keep(connection, given))
+    def _take(self, topic: str, given: Any) -> None:
+        claim = checked(given, topic)
+        if claim is None:
+            self.register.refuse("they have another topic, or no shape of receipts")
+        elif not self.register.admits(topic, claim.channel):
+            self.register.refuse(f"the broker knows no channel {claim.channel} on {topic}")
+        else:
+            with self._one_at_a_time:
+                is_done = self._database.chore(lambda connection: self._keep(connection, claim))
+            if not is_done:
+                raise RetryLater(after=1.0)  # somebody is changing who is waited for
 
-    def _keep(self, connection: Connection, given: ReceiptsGiven) -> None:
-        now = self._time()
-        for type_name, since in given.since.items():
-            key = {"topic": given.topic, "type": type_name, "channel": given.channel}
-            if insert_once(connection, subscribers, [{**key, "since": since, "seen_at": now}]):
-                self._reopen(connection, given.topic, type_name, since)
-            else:
-                which = [subscribers.c[name] == value for name, value in key.items()]
-                connection.execute(sa.update(subscribers).where(*which).values(seen_at=now))
-        if given.ids:
-            # receipts of what others published to the same topic are not for this outbox
-            # locked, so that a relay that marks them meanwhile sees these receipts, or these see its mark
-            mine = sa.select(outbox.c.event_id).where(outbox.c.event_id.in_(given.ids))
-            known = set(connection.scalars(mine.order_by(outbox.c.id).with_for_update()))
-            ours = [{"event_id": each, "channel": given.channel} for each in given.ids if each in known]
-            insert_once(connection, receipts, ours)
-            self._settle(connection, outbox.c.event_id.in_(known))
+    def _keep(self, connection: Connection, given: Claim | Any) -> bool:
+        """Keep what a channel says; return whether all that follows from it is done."""
+        for name, since in self.register.note(connection, given).items():
+            self._reopen(connection, given.topic, name, since)
+        if not given.ids:
+            return True
+        # receipts of what others published to the same topic are not for this outbox
+        # locked, so that a relay that marks them meanwhile sees these receipts, or these see its mark
+        mine = sa.select(outbox.c.event_id, outbox.c.published_at).where(
+            outbox.c.event_id.in_([each for each in given.ids if len(each) <= 64]), outbox.c.topic == given.topic
+        )
+        known = {row.event_id: row.published_at for row in connection.execute(mine.order_by(outbox.c.id).with_for_update())}
+        if not known:
+            return True
+        insert_once(connection, receipts, [{"event_id": each, "channel": given.channel} for each in known])
+        self._repeats.answered(given.topic, given.channel, max((each or 0.0 for each in known.values()), default=0.0))
+        if not may_settle(connection):
+            return False
+        self._settle(connection, outbox.c.event_id.in_(known))
+        return True
 
-    def _reopen(self, connection: Connection, topic: str, type_name: str, since: float) -> None:
+    def _reopen(self, connection: Connection, topic: str, type_name: str | None, since: float) -> None:
+        """Open settled rows again that a channel may have missed."""
+        which = [] if type_name is None else [outbox.c.type == type_name]
         connection.execute(
             sa.update(outbox)
             .where(
                 outbox.c.topic == topic,
-                outbox.c.type == type_name,
+                *which,
                 outbox.c.settled_at.is_not(None),
-                outbox.c.published_at >= since - _SLACK,
+                outbox.c.published_at >= since - SLACK,
                 outbox.c.wants_receipts,
             )
             .values(settled_at=None, next_at=self._time() + self._timeout)
@@ -133,37 +168,25 @@ class Settling:
         ids = [row.id for row in rows]
         connection.execute(sa.select(outbox.c.id).where(outbox.c.id.in_(ids)).order_by(outbox.c.id).with_for_update())
         change = sa.update(outbox).where(outbox.c.id.in_(ids))
-        values = {"published_at": sa.func.coalesce(outbox.c.published_at, now), "attempts": outbox.c.attempts + 1}
-        if self._receipts is None:
-            connection.execute(change.values(**values, settled_at=now))
-            return
-        # a row from a time without receipts does not ask for any, and would wait for ever
+        # whether a row waits for receipts it says itself, whoever publishes it
         settled = sa.case((outbox.c.wants_receipts, outbox.c.settled_at), else_=now)
-        connection.execute(change.values(**values, next_at=now + self._timeout, settled_at=settled))
-        self._settle(connection, outbox.c.id.in_(ids))  # a receipt can be faster than this mark
-
-    def _waited_for(self) -> sa.ColumnElement[bool]:
-        """A subscriber that the row waits for, whether or not it has answered."""
-        assert self._receipts is not None
-        return (
-            (subscribers.c.topic == outbox.c.topic)
-            & (subscribers.c.type == outbox.c.type)
-            & (subscribers.c.since <= outbox.c.published_at + _SLACK)
-            & (subscribers.c.seen_at > self._time() - self._receipts.forget_after)
+        connection.execute(
+            change.values(
+                published_at=sa.func.coalesce(outbox.c.published_at, now),
+                attempts=outbox.c.attempts + 1,
+                next_at=now + self._timeout,
+                settled_at=settled,
+            )
         )
-
-    def _has_answered(self) -> sa.ColumnElement[bool]:
-        answer = sa.select(receipts.c.channel).where(
-            receipts.c.event_id == outbox.c.event_id, receipts.c.channel == subscribers.c.channel
-        )
-        # said outright: left to itself, it would take any row's receipt for this row's
-        return sa.exists(answer.correlate(outbox, subscribers))
+        if self._receipts is not None and may_settle(connection):  # otherwise the next look at these rows settles them
+            self._settle(connection, outbox.c.id.in_(ids))  # a receipt can be faster than this mark
 
     def _settle(self, connection: Connection, which: sa.ColumnElement[bool]) -> None:
         """Settle those of the rows that somebody answers for and nobody is missing for."""
-        waited_for = self._waited_for()
+        waited_for = self.register.waited_for()
+        answered = self.register.has_answered()
         somebody = sa.exists(sa.select(subscribers.c.channel).where(waited_for).correlate(outbox))
-        missing = sa.exists(sa.select(subscribers.c.channel).where(waited_for, ~self._has_answered()).correlate(outbox))
+        missing = sa.exists(sa.select(subscribers.c.channel).where(waited_for, ~answered).correlate(outbox))
         connection.execute(
             sa.update(outbox)
             .where(which, outbox.c.published_at.is_not(None), outbox.c.settled_at.is_(None), somebody, ~missing)
@@ -174,74 +197,26 @@ class Settling:
 
     def _work(self) -> float | None:
         now = self._time()
+        is_behind = False
         if now - self._tidied > _TIDY_EVERY:
-            self._database.transact(self._tidy)
-            self._tidied = now
-        if self._receipts is None:
-            return None
-        repeats, next_at = self._database.transact(self._take_due)
-        for row, channels in repeats:
-            self._repeat(row, channels)
-        return None if next_at is None else max(next_at - self._time(), 0.0)
+            is_behind = clean(self._database, [self._tidy])
+            if not is_behind:
+                self._tidied = now
+        due = None if self._receipts is None else self._repeats.work()
+        return 0 if is_behind else due
 
-    def _take_due(self, connection: Connection) -> tuple[list[tuple[_Row, list[str]]], float | None]:
-        """Settle rows that wait for nobody; give the others their next date, and return them with whom they miss.
-
-        The second value is when the next row is due.
-        """
-        now = self._time()
-        is_open = outbox.c.published_at.is_not(None) & outbox.c.settled_at.is_(None)
-        chosen = sa.select(outbox).where(is_open, outbox.c.next_at <= now).order_by(outbox.c.next_at).limit(_AT_ONCE)
-        rows = list(connection.execute(skip_locked(chosen)))
-        repeats = self._plan(connection, rows, now) if rows else []
-        return repeats, connection.scalar(sa.select(sa.func.min(outbox.c.next_at)).where(is_open))
-
-    def _plan(self, connection: Connection, rows: list[_Row], now: float) -> list[tuple[_Row, list[str]]]:
-        assert self._receipts is not None
-        missing: dict[int, list[str]] = {row.id: [] for row in rows}
-        pairs = (
-            sa.select(outbox.c.id, subscribers.c.channel)
-            .join(subscribers, self._waited_for())
-            .where(outbox.c.id.in_(missing), ~self._has_answered())
-        )
-        for identifier, channel in connection.execute(pairs):
-            missing[identifier].append(channel)
-        repeats: list[tuple[_Row, list[str]]] = []
-        for row in rows:
-            is_over = row.expires_at is not None and row.expires_at <= now
-            if is_over or not missing[row.id]:
-                values: dict[str, Any] = {"settled_at": now}
-            else:
-                wait = min(self._timeout * self._receipts.factor ** min(row.attempts, 64), self._receipts.ceiling)
-                values = {"next_at": now + wait, "attempts": row.attempts + 1}
-                repeats.append((row, missing[row.id]))
-            connection.execute(sa.update(outbox).where(outbox.c.id == row.id).values(**values))
-        return repeats
-
-    def _repeat(self, row: _Row, channels: Iterable[str]) -> None:
-        codec = CODECS["json" if row.body[:1] == b"{" else "msgpack"]()
-        for channel in channels:
-            log.warning("no receipt from %s for %s %s of %s: sent again", channel, row.type, row.event_id, row.topic)
-            envelope = decode(row.body)
-            envelope.replay_for = channel
-            self._bus.engine.publish(row.topic, codec.encode(envelope), delay=0.0, timeout=self._bus.publish_timeout)
-
-    def _tidy(self, connection: Connection) -> None:
+    def _tidy(self, connection: Connection) -> int:
         """Remove what was settled long ago, and receipts of it."""
-        old = list(
-            connection.execute(
-                skip_locked(
-                    sa.select(outbox.c.id, outbox.c.event_id)
-                    .where(outbox.c.settled_at < self._time() - self._policy.keep)
-                    .limit(5 * _AT_ONCE)
-                )
-            )
-        )
-        if old:
-            connection.execute(sa.delete(receipts).where(receipts.c.event_id.in_([row.event_id for row in old])))
-            connection.execute(sa.delete(outbox).where(outbox.c.id.in_([row.id for row in old])))
+        old = outbox.c.settled_at < self._time() - self._keep_for
+        gone = delete_some(connection, outbox, old, limit=STEP, returning=outbox.c.event_id)
+        for first in range(0, len(gone), 1000):
+            connection.execute(sa.delete(receipts).where(receipts.c.event_id.in_(gone[first : first + 1000])))
+        if self._receipts is None:
+            self._give_up(connection)
+        return len(gone)
 
-    def forget(self, topic: str, channel: str) -> None:
-        """Take a channel out of the register."""
-        gone = sa.delete(subscribers).where(subscribers.c.topic == topic, subscribers.c.channel == channel)
-        self._database.transact(lambda connection: connection.execute(gone))
+    def _give_up(self, connection: Connection) -> None:
+        """Settle rows that want receipts where for long no outbox has asked for any: they would stay for ever."""
+        old = outbox.c.published_at < self._time() - _GIVEN_UP_AFTER
+        some = sa.select(outbox.c.id).where(old, outbox.c.settled_at.is_(None)).limit(STEP)
+        connection.execute(sa.update(outbox).where(outbox.c.id.in_(some)).values(settled_at=self._time()))

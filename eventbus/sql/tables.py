@@ -31,6 +31,7 @@ outbox = sa.Table(
     sa.Column("next_at", sa.Double, doc="when receipts that are missing make it go out again"),
     sa.Column("settled_at", sa.Double, doc="nothing more to do; removed after a while"),
     sa.Column("error", sa.Text, doc="why the broker refused it, if it did"),
+    sa.Column("refusals", sa.Integer, nullable=False, default=0, server_default="0", doc="how often it did"),
 )
 
 
@@ -42,7 +43,8 @@ def _index(name: str, *columns: sa.ColumnElement[Any], where: sa.ColumnElement[b
 _index("ix_eventbus_outbox_due", outbox.c.due_at, outbox.c.id, where=outbox.c.published_at.is_(None))
 _index(
     "ix_eventbus_outbox_open",
-    outbox.c.next_at,
+    outbox.c.topic,
+    outbox.c.id,
     where=outbox.c.settled_at.is_(None) & outbox.c.published_at.is_not(None),
 )
 _index("ix_eventbus_outbox_settled", outbox.c.settled_at, where=outbox.c.settled_at.is_not(None))
@@ -70,8 +72,11 @@ inbox = sa.Table(
     "eventbus_inbox",
     metadata,
     sa.Column("channel", sa.String(64), primary_key=True),
-    sa.Column("event_id", sa.String(64), primary_key=True),
+    sa.Column("topic", sa.String(64), primary_key=True, default="", server_default=""),
+    sa.Column("source", sa.String(255), primary_key=True, default="", server_default="", doc="hashed where it is longer"),
+    sa.Column("event_id", sa.String(255), primary_key=True, doc="hashed where it is longer"),
     sa.Column("claimed_at", sa.Double, nullable=False, index=True),
+    sa.Column("digest", sa.LargeBinary(16), doc="of the event's data"),
     comment="events that had their effect here",
 )
 
@@ -82,7 +87,7 @@ receipts_due = sa.Table(
     sa.Column("reply_topic", sa.String(64), nullable=False),
     sa.Column("topic", sa.String(64), nullable=False),
     sa.Column("channel", sa.String(64), nullable=False),
-    sa.Column("event_id", sa.String(64), nullable=False),
+    sa.Column("event_id", sa.Text, nullable=False),
     comment="receipts that wait to be sent",
 )
 
@@ -93,5 +98,34 @@ bindings = sa.Table(
     sa.Column("type", sa.String(1024), primary_key=True),
     sa.Column("channel", sa.String(64), primary_key=True),
     sa.Column("since", sa.Double, nullable=False),
-    comment="what this service's inbox was bound to, and since when",
+    sa.Column("seen_at", sa.Double, nullable=False, default=0.0, server_default="0"),
+    comment="what this service's inbox is bound to, since when, and when a replica last said so",
 )
+
+dead_letters = sa.Table(
+    "eventbus_dead_letters",
+    metadata,
+    sa.Column("id", _Serial, primary_key=True, autoincrement=True),
+    sa.Column("channel", sa.String(64), nullable=False),
+    sa.Column("topic", sa.String(64), nullable=False),
+    sa.Column("source", sa.String(255), nullable=False),
+    sa.Column("event_id", sa.String(255), nullable=False),
+    sa.Column("letter_id", sa.Text, nullable=False, doc="the event's id as it is in the letter"),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("parked_at", sa.Double, nullable=False),
+    sa.Column("sent_at", sa.Double, doc="when the broker confirmed it; empty while it is to be sent"),
+    sa.Column("replayed_at", sa.Double, doc="when it was sent to its channel again, and is not known to be handled"),
+    sa.UniqueConstraint("channel", "topic", "source", "event_id", name="uq_eventbus_dead_letters"),
+    comment="dead letters of handlers with an inbox, until they were handled or discarded",
+)
+
+schema = sa.Table(
+    "eventbus_schema",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    comment="which version these tables have",
+)
+
+VERSION = 2
+"""Version of these tables; `schema.py` brings older ones up to it."""

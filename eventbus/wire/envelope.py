@@ -32,6 +32,9 @@ _EXTENSION = re.compile("[a-z0-9]{1,20}")
 RECEIPT_TO = "receiptto"
 """The extension in which an outbox says where it waits for receipts; the one that most messages carry."""
 
+REPEATED = "repeated"
+"""Attribute of a copy that an outbox sent again because a receipt is missing."""
+
 _KNOWN = frozenset(
     {
         *("specversion", "id", "source", "type", "time", "datacontenttype", "dataversion", "correlationid", "causationid"),

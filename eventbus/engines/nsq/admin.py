@@ -108,5 +108,6 @@ def join_stats(answers: Sequence[Stats]) -> dict[str, TopicStats]:
                 channels=channels,
                 is_paused=topic.paused or (before.is_paused if before else False),
                 messages=topic.message_count + (before.messages if before else 0),
+                started=max(answer.start_time, before.started if before else 0.0),
             )
     return joined

@@ -104,6 +104,7 @@ class Stats(Answer):
 
     version: _Shown = ""
     health: _Shown = ""
+    start_time: Annotated[float, Field(strict=False, ge=0)] = 0.0
     topics: Annotated[tuple[TopicEntry, ...], BeforeValidator(_none_is_empty), Field(strict=False)] = ()
 
 

@@ -1,0 +1,121 @@
+"""Schema: which version the library's own tables have, and how older ones become this one.
+
+`upgrade` serves `Database.create_tables`, `eventbus outbox tables --create`, and a revision of Alembic's::
+
+    def upgrade() -> None:
+        eventbus.sql.upgrade(op.get_bind())
+
+Statements are those that both databases know. Rows stay; what an older version wrote is understood.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from eventbus.errors import ConfigurationError
+from eventbus.sql.statements import insert_once, is_sqlite
+from eventbus.sql.tables import VERSION, inbox, metadata, outbox, receipts_due, schema
+
+_LOCK = 0x6576656E  # any number that nothing else locks; "even"
+_NAME = "eventbus"
+_HOW = (
+    "run `eventbus outbox tables --create --database URL`, call database.create_tables(eventbus.sql.metadata), or "
+    "eventbus.sql.upgrade(op.get_bind()) in a revision of Alembic"
+)
+
+
+def lock(connection: Connection) -> None:
+    """Let one process at a time change tables: two that create at a time make one of them fail."""
+    if not is_sqlite(connection):
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+
+
+def version_of(connection: Connection) -> int | None:
+    """Return the version of the tables that are there; None where there are none."""
+    there = set(sa.inspect(connection).get_table_names())
+    if schema.name in there:
+        known: int | None = connection.scalar(sa.select(schema.c.version).where(schema.c.name == _NAME))
+        if known is not None:
+            return known
+    return 1 if outbox.name in there else None
+
+
+def check(connection: Connection) -> None:
+    """Return if the tables are there and of this version.
+
+    Raises:
+        ConfigurationError: names what is missing or older or newer, and what to do.
+    """
+    found = version_of(connection)
+    where = connection.engine.url.render_as_string(hide_password=True)
+    if found is None:
+        raise ConfigurationError(f"{where} has no table {outbox.name}: {_HOW}")
+    if found > VERSION:
+        raise ConfigurationError(
+            f"tables eventbus_* in {where} have version {found}, and this library knows {VERSION}; install a newer eventbus"
+        )
+    if found < VERSION:
+        raise ConfigurationError(f"tables eventbus_* in {where} have version {found}, and {VERSION} is needed: {_HOW}")
+    lost = set(metadata.tables) - set(sa.inspect(connection).get_table_names())
+    if lost:
+        raise ConfigurationError(f"{where} has no table {', '.join(sorted(lost))}: {_HOW}")
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the library's own tables to this version, in the caller's transaction: make what is missing, change what is
+    older.
+
+    Raises:
+        ConfigurationError: they are newer.
+    """
+    found = version_of(connection)
+    if found is not None:
+        if found > VERSION:
+            check(connection)
+        if found < 2:
+            _to_2(connection)
+        _add_what_is_missing(connection)
+    metadata.create_all(connection)
+    insert_once(connection, schema, [{"name": _NAME, "version": VERSION}])
+    if found is not None and found < VERSION:
+        connection.execute(sa.update(schema).where(schema.c.name == _NAME).values(version=VERSION))
+
+
+def _to_2(connection: Connection) -> None:
+    """Claims by (channel, topic, source, id); ids of any length in what is to be sent; an index by topic."""
+    there = set(sa.inspect(connection).get_table_names())
+    connection.execute(sa.text("DROP INDEX IF EXISTS ix_eventbus_outbox_open"))
+    if inbox.name in there:
+        connection.execute(sa.text("DROP INDEX IF EXISTS ix_eventbus_inbox_claimed_at"))
+        connection.execute(sa.text("ALTER TABLE eventbus_inbox RENAME TO eventbus_inbox_1"))
+        if not is_sqlite(connection):
+            connection.execute(sa.text("ALTER INDEX eventbus_inbox_pkey RENAME TO eventbus_inbox_1_pkey"))
+        inbox.create(connection)
+        connection.execute(
+            sa.text(
+                "INSERT INTO eventbus_inbox (channel, topic, source, event_id, claimed_at) "
+                "SELECT channel, '', '', event_id, claimed_at FROM eventbus_inbox_1"
+            )
+        )
+        connection.execute(sa.text("DROP TABLE eventbus_inbox_1"))
+    if receipts_due.name in there and not is_sqlite(connection):
+        connection.execute(sa.text("ALTER TABLE eventbus_receipts_due ALTER COLUMN event_id TYPE text"))
+
+
+def _add_what_is_missing(connection: Connection) -> None:
+    """Add columns and indexes that tables of this version have and those that are there have not."""
+    look = sa.inspect(connection)
+    there = set(look.get_table_names())
+    for table in metadata.sorted_tables:
+        if table.name not in there:
+            continue
+        columns = {column["name"] for column in look.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in columns:
+                words = str(sa.schema.CreateColumn(column).compile(dialect=connection.dialect))
+                connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {words}"))
+        indexes = {index["name"] for index in look.get_indexes(table.name)}
+        for index in table.indexes:
+            if index.name not in indexes:
+                index.create(connection)

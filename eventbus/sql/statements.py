@@ -1,0 +1,88 @@
+"""Statements that both databases say in words of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql, sqlite
+
+
+def is_sqlite(connection: Connection) -> bool:
+    """Whether the connection is one to SQLite."""
+    return connection.dialect.name == "sqlite"
+
+
+def insert_once(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> int:
+    """Insert the rows that are not there yet; return how many that were."""
+    return len(inserted(connection, table, rows))
+
+
+def inserted(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Insert the rows that are not there yet; return the primary keys of those."""
+    if not rows:
+        return []
+    insert: Any = sqlite.insert if is_sqlite(connection) else postgresql.insert
+    # rows as parameters and not in the statement: only so SQLAlchemy compiles it once and for all
+    done = insert(table).on_conflict_do_nothing().returning(*table.primary_key)
+    return [tuple(row) for row in connection.execute(done, rows[0] if len(rows) == 1 else rows)]
+
+
+def skip_locked(query: sa.Select[Any]) -> sa.Select[Any]:
+    """Let `query` lock its rows and pass over those that others hold; SQLite, with one writer, needs neither."""
+    return query.with_for_update(skip_locked=True)
+
+
+def within(rows: Sequence[Any], most: int) -> list[int]:
+    """Return the ids of the first rows, each (id, size), that have at most so many bytes together; of one at least."""
+    taken: list[int] = []
+    total = 0
+    for identifier, size in rows:
+        total += size
+        if taken and total > most:
+            break
+        taken.append(identifier)
+    return taken
+
+
+def delete_some(
+    connection: Connection,
+    table: sa.Table,
+    where: sa.ColumnElement[bool],
+    *,
+    limit: int,
+    returning: sa.ColumnElement[Any] | None = None,
+) -> list[Any]:
+    """Delete up to `limit` rows as one set, passing over those that others hold; return a column of them.
+
+    Rows are named by where they lie: a set of keys would make the planner look through the whole table when it errs.
+    """
+    place: sa.ColumnElement[Any] = sa.literal_column("rowid" if is_sqlite(connection) else "ctid")
+    chosen = skip_locked(sa.select(place).select_from(table).where(where).limit(limit))
+    mine = place.in_(chosen) if is_sqlite(connection) else place == sa.any_(sa.func.array(chosen.scalar_subquery()))
+    gone = sa.delete(table).where(mine).returning(sa.literal(1) if returning is None else returning)
+    return list(connection.scalars(gone))
+
+
+# -- a lock for the register of subscribers -------------------------------------------------------------------------------
+
+_REGISTER = 0x65766574
+"""Any number that nothing else locks."""
+
+
+def lock_register(connection: Connection) -> None:
+    """Let nobody settle a row until this transaction, which changes who is waited for, has ended."""
+    if not is_sqlite(connection):
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_REGISTER)))
+
+
+def may_settle(connection: Connection) -> bool:
+    """Whether nobody is changing who is waited for, from now to the end of this transaction. Never waits.
+
+    Under READ COMMITTED two transactions do not see each other: one could settle a row for all that it knows of, while the
+    other adds a subscriber and sees no settled row to open again. A statement of its own, since the next one's snapshot must
+    be newer than the lock.
+    """
+    return is_sqlite(connection) or bool(connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock_shared(_REGISTER))))
