@@ -18,6 +18,7 @@ Every error is an `EventBusError` and says what was wrong, where, and what to do
         NotSent                 nothing left this process; safe to publish again
         OutcomeUnknown          sent, but not answered; publish the same event object again
       BrokerUnreachableError    no broker answers at the addresses given
+      DatabaseUnreachableError  the database of an outbox or inbox does not answer
       BusStateError             publish on a closed bus, a service started twice
       HandlerTimeoutError       a handler ran past its time limit and was interrupted
       HandlerResultError        a handler returned something that is no event
@@ -67,6 +68,10 @@ class MisfitError(ContractError):
 
 class BrokerUnreachableError(EventBusError):
     """Raised when no broker answers at the addresses of the bus."""
+
+
+class DatabaseUnreachableError(EventBusError):
+    """Raised when the database of an outbox or inbox does not answer; says which and why."""
 
 
 class EncodeError(EventBusError):

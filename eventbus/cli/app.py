@@ -22,6 +22,7 @@ COMMANDS = {
     "resume": "flow:resume_app",
     "empty": "flow:empty_app",
     "dead": "dead:app",
+    "outbox": "outbox:app",
     "describe": "describe:app",
     "doctor": "doctor:app",
     "contracts": "contracts:app",

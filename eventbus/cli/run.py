@@ -66,7 +66,10 @@ def run(
         typer.Option("--grace", min=0.0, envvar="EVENTBUS_GRACE", help="Seconds that running handlers get at a stop."),
     ] = None,
     wait: Annotated[
-        float, typer.Option("--wait", min=0.0, envvar="EVENTBUS_WAIT", help="Seconds to wait for a broker at the start.")
+        float,
+        typer.Option(
+            "--wait", min=0.0, envvar="EVENTBUS_WAIT", help="Seconds to wait for broker and databases at the start."
+        ),
     ] = 10.0,
     log_format: Annotated[
         LogFormat,

@@ -1,6 +1,7 @@
 """Session: what every command does alike: its bus, its words on standard error, its exit code.
 
-Exit codes: 0 well, 1 failed, 2 wrong use or settings, 3 no broker, 4 something does not fit its contract, 130 interrupted.
+Exit codes: 0 well, 1 failed, 2 wrong use or settings, 3 no broker or database, 4 something does not fit its contract, 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from eventbus.bus import Bus
 from eventbus.errors import (
     BrokerUnreachableError,
     ConfigurationError,
+    DatabaseUnreachableError,
     EventBusError,
     MisfitError,
     NotSent,
@@ -77,7 +79,7 @@ def say_json(tree: Any) -> None:
 
 def exit_code(error: BaseException) -> int:
     """Return the exit code that belongs to an error of ours."""
-    if isinstance(error, BrokerUnreachableError | NotSent):
+    if isinstance(error, BrokerUnreachableError | DatabaseUnreachableError | NotSent):
         return NO_BROKER
     if isinstance(error, MisfitError):
         return INCOMPATIBLE

@@ -21,7 +21,7 @@ import gevent.os
 from eventbus.bus import Bus
 from eventbus.cli.session import INTERRUPTED
 from eventbus.contracts.targets import import_from, services_of
-from eventbus.errors import BrokerUnreachableError, EventBusError
+from eventbus.errors import BrokerUnreachableError, DatabaseUnreachableError, EventBusError
 from eventbus.observe import Observation
 from eventbus.observe.hub import LIMIT
 from eventbus.observe.logs import LogFormat
@@ -105,7 +105,7 @@ def work(options: RunOptions, place: Place | None) -> int:
     bus = Bus(options.bus, source=settings.source or services[0].name, middleware=observation.middleware, settings=settings)
     asked = _Asked(place)
     try:
-        _wait_for_broker(bus, options.wait, asked)
+        _wait_for_what_is_needed(bus, services, options.wait, asked)
         observation.start(bus, where=place.socket if place is not None else options.health)
         quota = None if options.max_messages is None else bus.take_at_most(options.max_messages)
         bus.start(*services)
@@ -139,15 +139,20 @@ def _replicas(options: RunOptions, place: Place | None) -> list[Service]:
     return [each.replica(instance, concurrency=options.concurrency) for each in found]
 
 
-def _wait_for_broker(bus: Bus, seconds: float, asked: _Asked) -> None:
-    """Return when a broker answers: services and brokers start at the same time, as a rule."""
+def _wait_for_what_is_needed(bus: Bus, services: Sequence[Service], seconds: float, asked: _Asked) -> None:
+    """Return when broker and databases answer: all of them and services start at the same time, as a rule."""
     deadline = time.monotonic() + seconds
     told = False
+    parts = [part for service in services for part in service.attachments]
+    parts += [binding.inbox for service in services for binding in service.bindings if binding.inbox is not None]
+    pings = {ping for part in parts if (ping := getattr(part, "ping", None)) is not None}
     while True:
         try:
             bus.engine.ping(timeout=bus.publish_timeout)
+            for ping in pings:
+                ping()
             return
-        except BrokerUnreachableError as error:
+        except (BrokerUnreachableError, DatabaseUnreachableError) as error:
             if time.monotonic() >= deadline or asked.is_set:
                 raise
             if not told:

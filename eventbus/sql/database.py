@@ -17,7 +17,7 @@ from gevent import monkey
 from gevent.threadpool import ThreadPool
 from sqlalchemy import Connection, MetaData
 
-from eventbus.errors import BusStateError, ConfigurationError
+from eventbus.errors import BusStateError, ConfigurationError, DatabaseUnreachableError
 from eventbus.sql import schema, tables
 from eventbus.sql.drivers import READS, cancel, is_of, is_outage, postgresql_engine, sqlite_engine, watch_errors
 from eventbus.sql.unit import watch_units
@@ -171,6 +171,18 @@ class Database:
             ConfigurationError: they are not; says what to do.
         """
         self.read(schema.check)
+
+    def ping(self) -> None:
+        """Return if the database answers.
+
+        Raises:
+            DatabaseUnreachableError: it does not; says why.
+        """
+        try:
+            self.read(lambda connection: connection.scalar(sa.select(1)))
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+            why = str(getattr(error, "orig", None) or error).strip().split("\n", 1)[0]
+            raise DatabaseUnreachableError(f"{self!r} does not answer: {why}") from None
 
     def close(self) -> None:
         """Close all connections. Idempotent."""

@@ -195,6 +195,10 @@ class Inbox:
         self._messenger = Messenger(repr(self), self.database, bus, bindings=self.bindings, poll=self.poll, keep=self.keep)
         self._parked = Parked(repr(self), self.database, bus, poll=self.poll)
 
+    def ping(self) -> None:
+        """Return if the database answers; raise DatabaseUnreachableError if it does not."""
+        self.database.ping()
+
     def stop_intake(self) -> None:
         """The bus itself stops the deliveries."""
 

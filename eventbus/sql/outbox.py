@@ -232,6 +232,10 @@ class Outbox:
         relay = self._relay = Relay(policy, bus, self._publisher, self._settling)
         self._watch = RelayWatch(repr(self), lambda: relay.rounds_done, self.poll)
 
+    def ping(self) -> None:
+        """Return if the database answers; raise DatabaseUnreachableError if it does not."""
+        self.database.ping()
+
     def stop_intake(self) -> None:
         """Adding stays possible until the handlers have ended."""
 
