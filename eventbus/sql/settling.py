@@ -176,6 +176,7 @@ class Settling:
                 attempts=outbox.c.attempts + 1,
                 next_at=now + self._timeout,
                 settled_at=settled,
+                leased_until=0.0,
             )
         )
         if self._receipts is not None and may_settle(connection):  # otherwise the next look at these rows settles them
