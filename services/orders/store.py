@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from eventbus.sql import Database, Outbox
-from eventbus.sql.database import insert_once, skip_locked
+from eventbus.sql.statements import insert_once, skip_locked
 from services.orders.events import OrderLine, OrderPlaced
 from services.orders.models import OrderIn, OrderOut, Status
 from services.orders.tables import idempotency_keys, orders
