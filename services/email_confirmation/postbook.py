@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from eventbus.sql import Database
-from eventbus.sql.database import insert_once
+from eventbus.sql.statements import insert_once
 from services.email_confirmation.tables import claims, mails
 
 LEASE = 120.0
