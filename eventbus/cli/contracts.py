@@ -1,4 +1,4 @@
-"""The commands `eventbus contracts ...`: publish, check, evolve, impact, retire, docs."""
+"""The commands `eventbus contracts ...`: publish, check, evolve, diff, impact, docs, retire, unpublish."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import typer
 from eventbus.cli.session import INCOMPATIBLE, complaints, out
 from eventbus.contracts.asyncapi import asyncapi
 from eventbus.contracts.catalogue import write_catalogue
+from eventbus.contracts.changes import changes
+from eventbus.contracts.contract import Contract
 from eventbus.contracts.evolution import MODES, Mode, check_evolution
 from eventbus.contracts.impact import impact
-from eventbus.contracts.publish import check_golden, publish, retire
+from eventbus.contracts.publish import check_golden, publish, retire, unpublish
+from eventbus.contracts.reading import read_contract
 from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.targets import configured, owned_events, services_of
 from eventbus.contracts.views import check_views, views_of
@@ -25,7 +28,10 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Folder = Annotated[str, typer.Option("--contracts", help="Folder, wheel or http(s) address of the contracts.")]
+Folder = Annotated[
+    str,
+    typer.Option("--contracts", envvar="EVENTBUS_CONTRACTS_FROM", help="Folder, wheel or http(s) address of the contracts."),
+]
 Services = Annotated[
     list[str] | None,
     typer.Argument(help="Services as module:attribute; those of [tool.eventbus] in pyproject.toml unless given."),
@@ -66,6 +72,7 @@ def publish_command(
         raise _fail(error) from None
     _say([f"{'would write' if check else 'wrote'} {path}" for path in done.written], bad=check)
     _say(list(done.refused), bad=True)
+    _say([f"warning: {each}" for each in done.warned], bad=False)
     _say([f"{len(done.kept)} contracts are as they were"], bad=False)
     if done.refused or (check and done.written):
         raise typer.Exit(INCOMPATIBLE)
@@ -187,6 +194,63 @@ def docs_command(
     document = asyncapi(there, views, title=title, version=version)
     (to / "asyncapi.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     _say([f"wrote {pages[0]}, {len(pages) - 1} events, and {to / 'asyncapi.json'}"], bad=False)
+
+
+@app.command("diff")
+def diff_command(
+    older: Annotated[str, typer.Argument(help="One version: topic/Type.v1.json in the contracts, or a path to its file.")],
+    newer: Annotated[str, typer.Argument(help="The other: topic/Type.v2.json, or a path.")],
+    services: Annotated[
+        list[str] | None, typer.Option("--service", help="Services that read it, as module:attribute.")
+    ] = None,
+    contracts: Folder = _FOLDER,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")] = False,
+) -> None:
+    """Say what changed between two versions, and who must do something. Exit code 4 when somebody must.
+
+    Example: eventbus contracts diff orders_placed/OrderPlaced.v1.json orders_placed/OrderPlaced.v2.json --markdown
+    """
+    try:
+        there = load_contracts(contracts)
+        found = changes(_one(older, there), _one(newer, there), views_of(services_of(services or [])))
+    except ConfigurationError as error:
+        raise _fail(error) from None
+    if markdown:
+        typer.echo(found.to_markdown())
+    else:
+        _say(found.lines(), bad=False)
+    if found.breaks or found.misfits:
+        raise typer.Exit(INCOMPATIBLE)
+
+
+def _one(name: str, there: list[Contract]) -> Contract:
+    for each in there:
+        if each.path == name or each.path.removesuffix(".json") == name:
+            return each
+    path = Path(name)
+    if not path.is_file():
+        raise ConfigurationError(f"{name}: no such contract; write it as topic/Type.v1.json, or a path to a file")
+    return read_contract(path.read_text(encoding="utf-8"), name)
+
+
+@app.command("unpublish")
+def unpublish_command(
+    topic: str,
+    type_name: Annotated[str, typer.Argument(metavar="TYPE")],
+    version: int,
+    against: Annotated[str, typer.Option(help="The contracts of main: what is there stays.")],
+    contracts: Folder = _FOLDER,
+    golden: Golden = _GOLDEN,
+) -> None:
+    """Take back a version that main does not have: it was published in this branch alone.
+
+    Example: eventbus contracts unpublish orders_placed OrderPlaced 2 --against ../main/contracts
+    """
+    try:
+        gone = unpublish(Path(contracts), topic, type_name, version, load_contracts(against), golden=golden)
+    except ConfigurationError as error:
+        raise _fail(error) from None
+    _say([f"removed {each}" for each in gone], bad=False)
 
 
 @app.command("retire")

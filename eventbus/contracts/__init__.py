@@ -9,7 +9,7 @@ from eventbus.contracts.contract import Contract, contract_of
 from eventbus.contracts.difference import Difference, Kind
 from eventbus.contracts.evolution import Break, breaks, check_evolution
 from eventbus.contracts.impact import impact
-from eventbus.contracts.publish import check_golden, publish, retire
+from eventbus.contracts.publish import check_golden, publish, retire, unpublish
 from eventbus.contracts.reading import read_contract
 from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.subset import differences
@@ -33,5 +33,6 @@ __all__ = [
     "publish",
     "read_contract",
     "retire",
+    "unpublish",
     "views_of",
 ]

@@ -79,10 +79,12 @@ def _events(contracts: list[Contract], views: list[View]) -> list[_Event]:
 
 
 def _fields(contract: Contract) -> list[dict[str, str]]:
-    return [
-        {"path": path, **_about(_find(contract.schema, split(path)), contract.schema)}
-        for path in field_paths(contract.schema)
-    ]
+    return [{"path": path, **described(contract.schema, path)} for path in field_paths(contract.schema)]
+
+
+def described(schema: Mapping[str, Any], path: str) -> dict[str, str]:
+    """Return `type` and `description` of a field, in words."""
+    return _about(_find(schema, split(path)), schema)
 
 
 def _find(schema: Mapping[str, Any], path: Sequence[str]) -> list[Any]:

@@ -35,11 +35,13 @@ class Published:
         written: paths that are new or have other words.
         kept: paths that are as they were.
         refused: in words, what may not be published.
+        warned: in words, why new versions do not fit those that are still supported.
     """
 
     written: tuple[str, ...]
     kept: tuple[str, ...]
     refused: tuple[str, ...]
+    warned: tuple[str, ...] = ()
 
 
 def publish(
@@ -92,7 +94,17 @@ def publish(
         if golden is not None:
             written += _keep_bytes(final, golden, is_check=is_check)
     refused += _gone(made.values(), there.values())
-    return Published(tuple(written), tuple(kept), tuple(refused))
+    warned = [
+        str(each)
+        for path, contract in made.items()
+        if path not in there
+        for older in there.values()
+        if (older.topic, older.type) == (contract.topic, contract.type)
+        and older.retired is None
+        and older.version < contract.version
+        for each in breaks(older, contract)
+    ]
+    return Published(tuple(written), tuple(kept), tuple(refused), tuple(warned))
 
 
 def _owned_twice(contract: Contract, first: str, second: str) -> str:
@@ -148,6 +160,26 @@ def retire(folder: Path, topic: str, type_name: str, version: int, reason: str) 
     contract = replace(wanted[0], retired=Retirement(date.today().isoformat(), reason.strip()))
     (folder / contract.path).write_text(contract.to_json(), encoding="utf-8")
     return contract
+
+
+def unpublish(
+    folder: Path, topic: str, type_name: str, version: int, main: Iterable[Contract], *, golden: Path | None = None
+) -> list[str]:
+    """Remove a version that `main` does not have, its kept bytes too; return the paths.
+
+    Raises:
+        ContractError: there is no such contract, or main has it: it may have been sent.
+    """
+    path = f"{topic}/{file_name(type_name)}.v{version}.json"
+    if not (folder / path).is_file():
+        raise ContractError(f"{folder}: there is no {path}")
+    if any(each.path == path for each in main):
+        raise ContractError(f"{path}: main has it, so it may have been sent; retire it instead")
+    kept = [] if golden is None else [golden / (path.removesuffix(".json") + suffix) for suffix in _SUFFIX.values()]
+    gone = [each for each in (folder / path, *kept) if each.is_file()]
+    for each in gone:
+        each.unlink()
+    return [each.as_posix() for each in gone]
 
 
 # -- golden bytes ---------------------------------------------------------------------------------------------------------
