@@ -43,7 +43,8 @@ class Publisher:
         Args:
             delay: seconds before which no subscriber gets it; the engine holds what it can of them.
         """
-        delay = min(delay, self._engine.max_delay)
+        if delay:
+            delay = min(delay, self._engine.max_delay)
         if self._through is None:
             self._put(envelope.source, topic, self._encode(envelope), delay, timeout)
             return

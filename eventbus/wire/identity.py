@@ -12,16 +12,24 @@ from datetime import datetime
 from eventbus.errors import DecodeError
 from eventbus.runtime.randomness import SYSTEM, Randomness
 
-_VARIANT = "89ab"
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_stamp = (-1, "")
+"""The last millisecond and its text, which many ids share; one value, so that threads never mix two."""
 LAST_INSTANT = 253_402_300_800.0
 """Seconds from 1970 to the end of the year 9999: an instant on the wire lies between."""
 
 
 def new_id(now: float | None = None, randomness: Randomness = SYSTEM) -> str:
     """Return a new UUIDv7 (RFC 9562, section 5.7) as text, its first 48 bits the time `now` in seconds."""
-    stamp = f"{int((time.time() if now is None else now) * 1000):012x}"
+    global _stamp
+    milliseconds = int((time.time() if now is None else now) * 1000)
+    last, prefix = _stamp
+    if milliseconds != last:
+        text = f"{milliseconds:012x}"
+        prefix = f"{text[:8]}-{text[8:]}-7"
+        _stamp = (milliseconds, prefix)
     random = randomness.digits()
-    return f"{stamp[:8]}-{stamp[8:]}-7{random[:3]}-{_VARIANT[int(random[3], 16) & 3]}{random[4:7]}-{random[7:19]}"
+    return f"{prefix}{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
 
 
 class InstantWriter:
