@@ -39,6 +39,8 @@ from eventbus.middleware import Outcome
 from eventbus.service import Service
 from eventbus.wire.envelope import Envelope
 
+_CLOSED = State.CLOSED
+
 
 class Dispatcher:
     """Serves one topic of one service; see the module's docstring."""
@@ -145,7 +147,7 @@ class Dispatcher:
         except BaseException as error:  # nothing may end a worker or leave a delivery unanswered
             self._acknowledger.broken(delivery, None, error)
         finally:
-            if self._breaker.state is State.HALF_OPEN:
+            if self._breaker.state is not _CLOSED:
                 self.flow.probe_again()
 
     def _later(self, chore: Callable[[], None]) -> None:

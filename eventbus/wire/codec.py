@@ -92,7 +92,8 @@ def decode(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Envelope:
             if tree is not None:
                 # the tree is proven whichever of the two reads its attributes
                 return read_plain_attributes(tree) or read_attributes(tree)
-        return read_attributes(_read_carefully(body, limits))
+        tree = _read_carefully(body, limits)
+        return read_plain_attributes(tree) or read_attributes(tree)
     except DecodeError as error:
         error.body = body
         raise

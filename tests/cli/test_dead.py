@@ -177,8 +177,28 @@ def test_thousands_are_replayed_and_an_interruption_loses_none(shop: Shop, nsqd:
         (("list", "bad topic", "c"), "only letters"),
         (("show", "t", "c"), "Missing option"),
         (("replay", "t", "c", "--limit", "0"), "Invalid value"),
+        (("prune", "t", "c", "--older-than", "soon"), "--older-than soon: write 15m"),
+        (("list", "no_such_topic", "c"), "no topic 'no_such_topic'"),
+        (("show", "no_such_topic", "c", "--id", "x"), "no topic 'no_such_topic'"),
+        (("replay", "no_such_topic", "c"), "no topic 'no_such_topic'"),
+        (("discard", "no_such_topic", "c", "--yes"), "no topic 'no_such_topic'"),
+        (("prune", "no_such_topic", "c", "--older-than", "1d", "--yes"), "no topic 'no_such_topic'"),
+        (("list", "no_such_topic"), "name a channel as well"),
     ],
 )
 def test_mistakes_are_told(shop: Shop, nsqd: Nsqd, arguments: tuple[str, ...], words: str) -> None:
     done = shop.run("dead", *arguments, EVENTBUS_URL=nsqd.url)
     assert (done.code, words in done.err) == (2, True), done
+
+
+def test_without_a_channel_all_are_counted_and_old_ones_are_pruned(shop: Shop, nsqd: Nsqd, make_bus: MakeBus) -> None:
+    parked = Parked(shop, nsqd, make_bus, 3)
+    done = shop.run("dead", "list", "--json", EVENTBUS_URL=nsqd.url)
+    assert {"topic": parked.topic, "channel": "reader", "dead": 3} in json.loads(done.out)
+    assert parked.topic in shop.run("dead", "list", EVENTBUS_URL=nsqd.url).out
+    wrong = shop.run("dead", "list", parked.topic, "raeder", EVENTBUS_URL=nsqd.url)
+    assert (wrong.code, "it has reader" in wrong.err) == (2, True)
+    assert parked.run("prune", "--older-than", "1h", "--yes").code == 0
+    assert parked.bus_count() == 3
+    assert "3 thrown away" in parked.run("prune", "--older-than", "0s", "--yes").out
+    assert parked.bus_count() == 0
