@@ -17,6 +17,7 @@ from pydantic_core import CoreSchema
 
 from eventbus.errors import EventDefinitionError
 from eventbus.names import check_name, warn_without_room
+from eventbus.wire.envelope import MAX_COUNT, MAX_NAME_LENGTH
 from eventbus.wire.field_types import check_nested, keep_on_the_wire, leave_instants
 from eventbus.wire.identity import new_id
 
@@ -91,6 +92,11 @@ class Event(BaseModel):
             raise EventDefinitionError(f"{cls.__name__}: version={version!r}; give a whole number, 1 or more")
         if name is not None and (not isinstance(name, str) or not name.isprintable() or not name):
             raise EventDefinitionError(f"{cls.__name__}: name={name!r}; give a printable string")
+        if (version or 0) > MAX_COUNT or len(name if name is not None else cls.__name__) > MAX_NAME_LENGTH:
+            raise EventDefinitionError(
+                f"{cls.__name__[:80]}: no reader takes a version above {MAX_COUNT} or a name of more than {MAX_NAME_LENGTH} "
+                "characters"
+            )
         cls.__event_info__ = EventInfo(
             topic=topic if topic is not None else inherited.topic,
             name=name if name is not None else cls.__name__,

@@ -12,7 +12,7 @@ from eventbus.event import Event, event_id, event_info
 from eventbus.runtime.clock import Clock
 from eventbus.runtime.randomness import Randomness
 from eventbus.wire.codec import SMALL, Codec, check_counts, dump
-from eventbus.wire.envelope import MAX_ATTRIBUTE_LENGTH, Envelope, read_text
+from eventbus.wire.envelope import MAX_ID_LENGTH, Envelope, read_text
 from eventbus.wire.identity import InstantWriter, new_id
 
 
@@ -113,8 +113,8 @@ def _uri_reference(source: str) -> str:
         ConfigurationError: no reader would take it.
     """
     encoded = quote(source, safe="/:?#[]@!$&'()*+,;=%")
-    if not encoded or len(encoded) > MAX_ATTRIBUTE_LENGTH:
-        raise ConfigurationError(f"source={source[:80]!r}: give 1 to {MAX_ATTRIBUTE_LENGTH} characters")
+    if not encoded or len(encoded) > MAX_ID_LENGTH:
+        raise ConfigurationError(f"source={source[:80]!r}: give 1 to {MAX_ID_LENGTH} characters")
     return encoded
 
 

@@ -168,7 +168,9 @@ def test_a_source_is_a_uri_reference() -> None:
         bus.publish(Sent())
         eventually(lambda: read == ["my%20%C3%BCber%20service"])
     with pytest.raises(ConfigurationError, match="source="):
-        Bus("memory://", source="x" * 1025)
+        Bus("memory://", source="x" * 256)
+    with pytest.raises(EventDefinitionError, match="no reader takes"):
+        create_model("E", __base__=Event, __cls_kwargs__={"topic": "t", "name": "n" * 256})
 
 
 def envelope(**attributes: Any) -> bytes:
