@@ -1,7 +1,6 @@
 """Bus: publish events; start, drain and stop services. It joins typed events above to an engine of bytes below.
 
-A bus belongs to the hub (the thread) that it is used in first. It never patches anything: the program decides whether the
-standard library cooperates with gevent.
+A bus belongs to the hub (the thread) that it is used in first. It patches nothing: that is for the program to decide.
 """
 
 from __future__ import annotations
