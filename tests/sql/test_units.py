@@ -116,8 +116,8 @@ def test_a_double_with_other_data_is_told(shop: Shop, caplog: pytest.LogCaptureF
 
 def test_ids_of_any_length_are_claimed(shop: Shop) -> None:
     shop.harness.start(shop.service)
-    for identifier in ("x" * 1000, "x" * 1000, "ü" * 300):
-        send(shop, "s" * 1000, 1, identifier)
+    for identifier in ("x" * 100, "x" * 100, "ü" * 60):
+        send(shop, "s" * 100, 1, identifier)
     assert effects_in(shop.fulfillment) == [1, 1]
 
 
