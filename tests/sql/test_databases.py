@@ -52,8 +52,8 @@ def test_older_tables_are_brought_up_and_newer_ones_refused(new_database: MakeDa
     old = [
         "CREATE TABLE eventbus_outbox (id INTEGER PRIMARY KEY, event_id VARCHAR(64) UNIQUE NOT NULL, "
         "topic VARCHAR(64) NOT NULL, type VARCHAR(1024) NOT NULL, body BYTEA NOT NULL, "
-        "created_at FLOAT NOT NULL, due_at FLOAT NOT NULL, expires_at FLOAT, wants_receipts BOOLEAN NOT NULL, leased_until FLOAT NOT NULL, published_at FLOAT, attempts INTEGER NOT NULL, "
-        "next_at FLOAT, settled_at FLOAT)",
+        "created_at FLOAT NOT NULL, due_at FLOAT NOT NULL, expires_at FLOAT, wants_receipts BOOLEAN NOT NULL, "
+        "leased_until FLOAT NOT NULL, published_at FLOAT, attempts INTEGER NOT NULL, next_at FLOAT, settled_at FLOAT)",
         "CREATE TABLE eventbus_inbox (channel VARCHAR(64), event_id VARCHAR(64), claimed_at FLOAT NOT NULL, "
         "PRIMARY KEY (channel, event_id))",
         "INSERT INTO eventbus_inbox VALUES ('fulfillment', 'id-1', 5.0)",
