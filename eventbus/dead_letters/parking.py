@@ -64,8 +64,7 @@ class Parker:
     Args:
         keep: takes a letter over where a database keeps it and brings it to the broker itself; it is never dropped then.
         on_done: told of each delivery once; with None when its letter is confirmed or it was dropped, else with the
-        fault and
-            the seconds after which the delivery should come again. Must answer the delivery.
+            fault and the seconds after which the delivery should come again. Must answer the delivery.
         timeout: seconds for the broker to confirm a batch.
     """
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from eventbus.delivery.acknowledgement import Acknowledger
 from eventbus.delivery.received import Received, Source
 from eventbus.delivery.routes import Route, first_fault
+from eventbus.delivery.unbegun import Unbegun
 from eventbus.engines.base import Delivery
 from eventbus.errors import DecodeError
 from eventbus.wire.codec import Limits, decode
@@ -15,12 +16,13 @@ from eventbus.wire.codec import Limits, decode
 class Decoder:
     """Opens the deliveries of one topic of one service."""
 
-    def __init__(self, source: Source, acknowledger: Acknowledger, routes: Mapping[str, Route]) -> None:
+    def __init__(self, source: Source, acknowledger: Acknowledger, routes: Mapping[str, Route], unbegun: Unbegun) -> None:
         self.unknown_fields = 0
         """Events that had more fields than their handler reads."""
         self._source = source
         self._acknowledger = acknowledger
         self._routes = routes
+        self._unbegun = unbegun
         self._limits = Limits(max_bytes=source.host.engine.max_message_bytes)
         self._max_depth = source.host.max_depth
 
@@ -31,7 +33,7 @@ class Decoder:
         except DecodeError as error:
             self._acknowledger.park(delivery, None, f"not decodable: {error.reason}", None, delivery.attempts)
             return None
-        attempt = delivery.attempts
+        attempt = self._unbegun.attempt(delivery) if self._unbegun.counts else delivery.attempts
         if envelope.replay_for is not None or envelope.deliver_at is not None or envelope.expires_at is not None:
             if not self._acknowledger.is_due(delivery, envelope):
                 return None

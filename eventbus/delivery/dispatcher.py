@@ -33,6 +33,7 @@ from eventbus.delivery.interrupts import WorkerKilled
 from eventbus.delivery.prefetch import Prefetch
 from eventbus.delivery.received import Received
 from eventbus.delivery.routes import Route
+from eventbus.delivery.unbegun import Unbegun
 from eventbus.delivery.workers import Workers
 from eventbus.engines.base import Delivery, Subscription
 from eventbus.middleware import Outcome
@@ -54,6 +55,7 @@ class Dispatcher:
         self.is_stopping = False
         self._has_left = False
         self._held_back: list[Delivery] = []
+        self.unbegun = Unbegun()
         bindings = [binding for binding in service.bindings if binding.topic == topic]
         concurrency = sum(binding.concurrency for binding in bindings)
         runs = sum(each.concurrency * (each.batch.size if each.batch else 1) for each in bindings)
@@ -77,7 +79,7 @@ class Dispatcher:
         self._routes = {
             binding.type_name: Route(binding, service.name, host.middleware, clock, release) for binding in bindings
         }
-        self.decoder = Decoder(self, self._acknowledger, self._routes)
+        self.decoder = Decoder(self, self._acknowledger, self._routes, self.unbegun)
         self._breaker = self.flow.breaker
         self._open, self._begin = self.decoder.open, self.execution.begin
 
@@ -136,9 +138,10 @@ class Dispatcher:
         self.workers.wake()
 
     def _work(self, delivery: Delivery) -> None:
-        if not delivery.is_held:
-            return  # the engine gave it to somebody else while it waited here
         try:
+            if not delivery.is_held:
+                self.unbegun.note(delivery)  # the engine gave it to somebody else while it waited here
+                return
             opened = self._open(delivery)
             if opened is not None:
                 self._begin(*opened)
@@ -203,7 +206,12 @@ class Dispatcher:
                 delivery.held_since = now
                 delivery.touch()
         if self.workers.queue and not self.workers.queue[0].is_held:
-            waiting = [each for each in self.workers.queue if each.is_held]
+            waiting = []
+            for each in self.workers.queue:
+                if each.is_held:
+                    waiting.append(each)
+                else:
+                    self.unbegun.note(each)
             self.workers.queue.clear()
             self.workers.queue.extend(waiting)
 
