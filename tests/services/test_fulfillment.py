@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from eventbus.sql import Database
 from eventbus.testing import Harness
-from services.fulfillment.app import FulfillmentApp
+from services.fulfillment.app import FulfillmentApp, build
 from services.fulfillment.events import OrderLine, OrderPlaced, OrderRejected, OrderShipped
+from services.fulfillment.settings import FulfillmentSettings
 from services.fulfillment.tables import metadata, reservations, shipments, stock
 from services.fulfillment.warehouse import Warehouse
 from tests.waiting import PATIENCE
@@ -111,3 +114,57 @@ def test_a_warehouse_is_filled_once(make_warehouse: MakeWarehouse) -> None:
     app = make_warehouse(SKU_1=3)
     app.warehouse.fill({"SKU-1": 100})
     assert left(app.warehouse.database) == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"sku": "SKU-1", "quantity": -5},
+        {"sku": "SKU-1", "quantity": 0},
+        {"sku": "SKU-1", "quantity": 10_001},
+        {"sku": "SKU-1", "quantity": 10**30},
+        {"sku": "", "quantity": 1},
+        {"sku": "x" * 65, "quantity": 1},
+    ],
+)
+def test_what_the_contract_does_not_allow_changes_no_stock(
+    make_warehouse: MakeWarehouse, harness: Harness, line: dict[str, object]
+) -> None:
+    app = make_warehouse(SKU_1=10)
+    forged = {
+        "specversion": "1.0",
+        "id": str(uuid4()),
+        "source": "a-stranger",
+        "type": "OrderPlaced",
+        "data": {"order_id": str(uuid4()), "lines": [line]},
+    }
+    harness.engine.publish("orders_placed", json.dumps(forged).encode(), delay=0.0, timeout=5.0)
+    harness.settle()
+    assert len(harness.dead_letters("fulfillment")) == 1, "at once, not after eight attempts"
+    assert left(app.warehouse.database) == 10
+    assert rows(app.warehouse.database, shipments) == 0
+
+
+def test_what_a_database_cannot_hold_is_rejected_at_once(make_warehouse: MakeWarehouse, harness: Harness) -> None:
+    app = make_warehouse(SKU_1=10)
+    with harness.expecting(sa.exc.DataError):
+        harness.publish(order(1, sku="SKU\x00"))
+        harness.settle()
+    if app.warehouse.database.is_sqlite:  # it holds this
+        assert [type(event) for event in harness.published(OrderRejected)] == [OrderRejected]
+    else:
+        (letter,) = harness.dead_letters("fulfillment")
+        assert "DataError" in letter.reason
+
+
+def test_a_worker_of_any_name_ships(new_url: Callable[[], str], harness: Harness) -> None:
+    settings = FulfillmentSettings(database_url=SecretStr(new_url()), stock={"SKU-1": 10})
+    app = build(settings, instance="x" * 300 + "/1")
+    try:
+        harness.start(app.service)
+        harness.publish(order(1))
+        harness.settle()
+        assert len(harness.published(OrderShipped)) == 1
+    finally:
+        harness.close()
+        app.warehouse.database.close()

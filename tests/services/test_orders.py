@@ -227,3 +227,12 @@ def test_a_fault_of_our_own_is_a_500_that_says_nothing(shop: OrdersApp, monkeypa
     answer = get(shop, f"/orders/{uuid4()}")
     assert answer.status_code == 500
     assert "secret" not in answer.text
+
+
+def test_news_that_a_database_cannot_hold_are_rejected_at_once(shop: OrdersApp, harness: Harness, body: Body) -> None:
+    order_id = UUID(post(shop, body).json["order_id"])
+    harness.publish(OrderShipped(order_id=order_id, tracking_number="T" * 65))
+    harness.settle()
+    (letter,) = harness.dead_letters("orders")
+    assert "64 characters" in letter.reason
+    assert get(shop, f"/orders/{order_id}").json["status"] == "placed"
