@@ -40,12 +40,20 @@ class Lookup:
     """Asks all nsqlookupd at the same time and joins what they know.
 
     Args:
+        options: for HTTP, and for the nodes that are believed; the defaults unless given.
+        timeout: seconds for an answer, where no options are given.
         accept: filter on nodes, or None for all.
     """
 
     def __init__(
-        self, lookupds: tuple[Address, ...], options: NsqOptions, *, accept: Callable[[Node], bool] | None = None
+        self,
+        lookupds: tuple[Address, ...],
+        options: NsqOptions | None = None,
+        *,
+        timeout: float | None = None,
+        accept: Callable[[Node], bool] | None = None,
     ) -> None:
+        options = options or (NsqOptions() if timeout is None else NsqOptions(connect_timeout=timeout))
         self.lookupds = lookupds
         self._http = HttpClient(options)
         self._trusted = options.nodes

@@ -1,0 +1,306 @@
+"""Bounds in bytes and time: sizes beyond our own, memory, deliveries that are nsqd's no more, frozen servers, forks."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+
+from eventbus import Bus, BusStateError, DrainReport, NotSent, Service
+from eventbus.engines.nsq import frames
+from eventbus.engines.nsq.engine import open_nsq
+from eventbus.engines.nsq.frames import HEAD, FrameBuffer
+from eventbus.engines.nsq.handshake import FeatureRefusedError, open_session
+from eventbus.engines.nsq.intake import Intake
+from eventbus.engines.nsq.options import NsqOptions
+from eventbus.errors import BrokerUnreachableError
+from tests.conformance.kit import Seen, listener, numbered, publish_numbers
+from tests.nsqd import Nsqd, Nsqlookupd
+from tests.peers import ScriptedNsqd, frame, message
+from tests.waiting import eventually, stays
+
+Ends = Callable[[Any], Any]
+MakeBus = Callable[..., Bus]
+
+
+# -- sizes -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query", ["", "max_read_bytes=65536"])
+def test_a_message_beyond_our_own_limit_is_parked_and_the_connection_lives(
+    ends: Ends, make_bus: MakeBus, query: str
+) -> None:
+    nsqd = ends(Nsqd("-max-msg-size=4194304"))
+    kind, seen = numbered(), Seen()
+    service = listener(kind, seen)
+    bus = make_bus(nsqd.url, query=query)
+    bus.declare(service)
+    topic = service.topics[0]
+    publish_numbers(bus, kind, range(20))
+    large = make_bus(nsqd.url, query="max_message_bytes=4000000&max_body_bytes=5000000")
+    for size in (2 * 1024 * 1024, 1024 * 1024 + 30_000):
+        large.engine.publish(topic, b"x" * size, delay=0.0, timeout=20.0)
+    publish_numbers(bus, kind, range(20, 40))
+    bus.start(service)
+    eventually(lambda: sorted(seen.numbers) == list(range(40)))
+    letters = bus.dead_letters(kind, service)
+    eventually(lambda: letters.count() == 2)
+    assert sorted(seen.numbers) == list(range(40)), "the connection ended, and events came again"
+    channel = nsqd.get("/stats", format="json")["topics"]
+    counts = next(each for each in channel if each["topic_name"] == topic)["channels"][0]
+    assert (counts["in_flight_count"], counts["depth"], counts["timeout_count"]) == (0, 0, 0)
+
+
+def test_the_rest_of_a_message_too_long_to_be_read_is_passed_over_however_it_is_cut() -> None:
+    made: list[Any] = []
+    stream = message(b"before") + message(b"H" * 300_000) + message(b"after") + frame(0, b"OK")
+    for cut in (1, 7, 4096, 65536, 1_000_000):
+        parser: FrameBuffer[Any] = FrameBuffer(lambda *parts: parts[3], 80_000, lambda *parts: parts[3:])
+        got: list[Any] = []
+        others: list[Any] = []
+        for begin in range(0, len(stream), cut) if cut > 1 else [0]:
+            step = cut if cut > 1 else len(stream)
+            parser.feed(stream[begin : begin + step])
+            messages, rest = parser.take()
+            got += messages
+            others += rest
+        made.append(others)
+        assert got[0] == b"before"
+        assert got[-1] == b"after"
+        assert got[1] in ((b"H" * HEAD, 300_000), b"H" * 300_000)
+    assert made == [[(frames.RESPONSE, b"OK")]] * 5
+
+
+def test_a_buffer_gives_back_what_a_large_frame_took() -> None:
+    parser: FrameBuffer[Any] = FrameBuffer(lambda *parts: parts, 4_000_000)
+    parser.feed(message(b"x" * 2_000_000))
+    parser.take()
+    assert parser.size >= 2_000_000
+    parser.shrink()  # it was used since the last look
+    parser.shrink()
+    assert parser.size < 100_000
+    parser.feed(message(b"y"))
+    assert len(parser.take()[0]) == 1
+
+
+def test_rdy_follows_the_sizes_so_that_the_bytes_held_are_bounded(nsqd: Nsqd, ends: Ends) -> None:
+    engine = ends(open_nsq(f"{nsqd.url}&max_in_flight_bytes=4000000"))
+    engine.declare("t", ["c"])
+    engine.publish_many("t", [b"s" * 100] * 50, timeout=20.0)
+    for _ in range(60):
+        engine.publish("t", b"x" * 500_000, delay=0.0, timeout=20.0)
+    got: list[Any] = []
+    engine.subscribe("t", "c", got.extend, max_in_flight=500, message_timeout=60.0)
+    eventually(lambda: engine._intake.used > 3_000_000)
+    stays(lambda: engine._intake.used <= 4_000_000 + 8_000_000, 1.0)  # and what lay in the sockets' buffers
+    for number in range(110):  # all come, as room is made
+        eventually(lambda number=number: len(got) > number)  # type: ignore[misc]
+        got[number].finish()
+    eventually(lambda: engine._intake.used == 0)
+
+
+def test_room_for_bytes_is_told_to_those_that_were_cut() -> None:
+    told: list[int] = []
+
+    class Cut:
+        def flush_soon(self) -> None:
+            told.append(1)
+
+    intake = Intake(1000)
+    assert intake.room(100) == 10
+    intake.used = 990
+    assert intake.room(100) == 0
+    intake.cut(Cut())
+    intake.freed()
+    assert not told
+    intake.used = 100
+    intake.freed()
+    intake.freed()
+    assert told == [1]
+
+
+# -- time ------------------------------------------------------------------------------------------------------------------
+
+
+def test_slow_handlers_hold_little_and_leave_a_second_worker_its_share(nsqd: Nsqd, make_bus: MakeBus) -> None:
+    """Held deliveries time out, come again and are handled twice; and nobody else gets them meanwhile."""
+    kind, one, two = numbered(), Seen(), Seen()
+    first = listener(kind, one, name="s", concurrency=1, act=lambda event, context: gevent.sleep(0.2))
+    second = listener(kind, two, name="s", concurrency=1, act=lambda event, context: gevent.sleep(0.2))
+    busy, other = make_bus(nsqd.url), make_bus(nsqd.url)
+    busy.declare(first)
+    publish_numbers(busy, kind, range(40))
+    busy.start(first)
+    eventually(lambda: len(one) >= 2)
+    other.start(second)
+    held = busy.dispatchers[0].subscription
+    assert held is not None
+    assert held.in_flight <= 10
+    eventually(lambda: len(one) + len(two) == 40)
+    assert Counter(one.numbers + two.numbers).most_common(1)[0][1] == 1
+    assert len(two) >= 10
+
+
+def test_what_nsqd_has_given_to_others_is_not_begun(ends: Ends, make_bus: MakeBus) -> None:
+    """Its connection ended while it waited here: it comes again, and must not run twice."""
+    nsqd = ends(Nsqd())
+    kind, runs, release = numbered(), Counter[int](), gevent.event.Event()
+
+    def act(event: Any, context: Any) -> None:
+        runs[event.number] += 1
+        release.wait()
+
+    bus = make_bus(nsqd.url, query="reconnect_ceiling=0.5")
+    bus.start(listener(kind, Seen(), act=act, concurrency=4))
+    publish_numbers(bus, kind, range(30))
+    eventually(lambda: len(runs) == 4)
+    began = set(runs)
+    eventually(lambda: bus.dispatchers[0].subscription.in_flight > 4)  # type: ignore[union-attr]
+    nsqd.stop()
+    eventually(lambda: not bus.dispatchers[0].subscription.is_connected)  # type: ignore[union-attr]
+    nsqd.start()
+    release.set()
+    eventually(lambda: len(runs) == 30)
+    gevent.sleep(0.5)
+    assert {number for number, count in runs.items() if count > 1} <= began
+
+
+def test_a_start_takes_as_long_for_many_topics_as_for_one_while_servers_hang(ends: Ends, make_bus: MakeBus) -> None:
+    lookups = (ends(Nsqlookupd()), ends(Nsqlookupd()))
+    alive, frozen = ends(Nsqd(lookupds=lookups)), ends(Nsqd(lookupds=lookups))
+    services = [listener(numbered(), Seen(), name=f"s{number}") for number in range(12)]
+    url = f"nsq://{lookups[0].http},{lookups[1].http}"
+    eventually(lambda: len(make_bus(url).engine.nodes()) == 2)  # type: ignore[attr-defined]
+    make_bus(url).declare(*services)
+    frozen.freeze()
+    os.kill(lookups[1].process.process.pid, 19)
+    try:
+        took = []
+        for group in (services[:1], services[1:]):
+            began = time.monotonic()
+            make_bus(url).start(*group)
+            took.append(time.monotonic() - began)
+        assert took[1] < 3 * took[0] + 2, took
+        with pytest.raises(BrokerUnreachableError, match=str(frozen.tcp)):
+            make_bus(url).declare(services[0])
+    finally:
+        frozen.thaw()
+        os.kill(lookups[1].process.process.pid, 18)
+    assert alive.get("/ping") is None
+
+
+def test_reconnecting_backs_off_while_publishers_wait(ends: Ends, make_bus: MakeBus) -> None:
+    peer = ends(ScriptedNsqd(lambda peer, socket: socket.close()))
+    bus = make_bus(peer.url, query="connect_timeout=1")
+    kind = numbered()
+
+    def publish() -> None:
+        for _ in range(3):
+            with pytest.raises(Exception, match="nsqd|publish"):
+                bus.publish(kind(number=1), timeout=2.0)
+
+    gevent.joinall([gevent.spawn(publish) for _ in range(5)], raise_error=True)
+    assert peer.connections < 20
+
+
+def test_two_names_of_one_nsqd_are_one_copy(nsqd: Nsqd, make_bus: MakeBus) -> None:
+    bus = make_bus(f"nsq+direct://{nsqd.tcp},localhost:{nsqd.tcp.port}", query="copies=2&connect_timeout=1")
+    with pytest.raises(NotSent, match="the same nsqd"):
+        bus.publish(numbered()(number=1), timeout=2.0)
+
+
+def test_the_first_list_of_a_process_goes_in_batches_also_with_copies(ends: Ends) -> None:
+    def confirm(peer: ScriptedNsqd, socket: Any) -> None:
+        while True:
+            peer.read_publish(socket)
+            socket.sendall(frame(0, b"OK"))
+
+    for copies in (1, 2):
+        peers = [ends(ScriptedNsqd(confirm)) for _ in range(copies)]
+        addresses = ",".join(str(peer.address) for peer in peers)
+        engine = ends(open_nsq(f"nsq+direct://{addresses}?copies={copies}&max_pending_bytes=100000"))
+        engine.publish_many("t", [b"x" * 100] * 5000, timeout=20.0)
+        for peer in peers:
+            assert len(peer.received) < 100, "each message went by itself"
+
+
+def test_a_secret_goes_to_no_host_that_only_nsqlookupd_names(ends: Ends) -> None:
+    def look(peer: ScriptedNsqd, socket: Any) -> None:
+        peer.read_line(socket)
+
+    peer = ends(ScriptedNsqd(look, auth_required=True))
+    options = NsqOptions(auth_secret="s3cret")
+    with pytest.raises(FeatureRefusedError, match="without TLS"):
+        open_session(peer.address, options, lambda *_: None)
+    assert not peer.received
+
+
+# -- processes and threads -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["publish", "stop", "sleep"])
+def test_a_forked_child_touches_nothing_of_its_parent(nsqd: Nsqd, make_bus: MakeBus, first: str) -> None:
+    kind, seen = numbered(), Seen()
+    bus = make_bus(nsqd.url)
+    bus.start(listener(kind, seen, act=lambda event, context: gevent.sleep(0.2)))
+    publish_numbers(bus, kind, range(10))
+    eventually(lambda: len(seen) == 10)  # they run while it forks
+    ready, said = os.pipe()
+    child = os.fork()
+    if child == 0:
+        answer = "nothing"
+        try:
+            if first == "sleep":
+                gevent.sleep(1.0)
+                answer = f"handled {len(seen) - 10}"
+            else:
+                began = time.monotonic()
+                try:
+                    bus.publish(kind(number=99)) if first == "publish" else bus.stop()
+                except BusStateError as error:
+                    answer = f"BusStateError {'make a new Bus in this process' in str(error)} {time.monotonic() - began < 1}"
+                with Bus(nsqd.url) as own:
+                    own.publish(kind(number=100))
+        finally:
+            os.write(said, answer.encode())
+            os._exit(0)
+    publish_numbers(bus, kind, range(10, 60))
+    eventually(lambda: len(set(seen.numbers)) >= 60)
+    os.waitpid(child, 0)
+    assert os.read(ready, 1000).decode() == ("handled 0" if first == "sleep" else "BusStateError True True")
+    assert max(Counter(seen.numbers).values()) == 1
+    eventually(lambda: bus.dispatchers[0].handled == (60 if first == "sleep" else 61))
+
+
+def test_stop_in_a_handler_begins_the_stop_and_lets_the_handler_end(nsqd: Nsqd, make_bus: MakeBus) -> None:
+    kind, reports = numbered(), list[DrainReport]()
+    bus = make_bus(nsqd.url)
+    service = Service("s")
+
+    @service.on(kind)
+    def handle(event: kind) -> None:  # type: ignore[valid-type]
+        reports.append(bus.stop())
+
+    bus.start(service)
+    bus.publish(kind(number=1))
+    eventually(lambda: reports and bus._stopped.is_set())
+    channel = nsqd.get("/stats", format="json")["topics"][0]["channels"][0]
+    assert (channel["in_flight_count"], channel["depth"]) == (0, 0)
+
+
+def test_stop_while_starting_ends_the_start_and_leaves_nothing_open(ends: Ends, make_bus: MakeBus) -> None:
+    frozen = ends(Nsqd())
+    frozen.freeze()
+    bus = make_bus(frozen.url)
+    starting = gevent.spawn(bus.start, listener(numbered(), Seen()))
+    gevent.sleep(0.2)
+    bus.stop(grace=0.0)
+    with pytest.raises(BusStateError, match="stopped while it started"):
+        starting.get(timeout=20)
+    frozen.thaw()
+    assert not bus.engine._subscriptions  # type: ignore[attr-defined]
