@@ -174,7 +174,7 @@ def test_a_start_takes_as_long_for_many_topics_as_for_one_while_servers_hang(end
     lookups = (ends(Nsqlookupd()), ends(Nsqlookupd()))
     alive, frozen = ends(Nsqd(lookupds=lookups)), ends(Nsqd(lookupds=lookups))
     services = [listener(numbered(), Seen(), name=f"s{number}") for number in range(12)]
-    url = f"nsq://{lookups[0].http},{lookups[1].http}"
+    url = f"nsq://{lookups[0].http},{lookups[1].http}?connect_timeout=1"
     eventually(lambda: len(make_bus(url).engine.nodes()) == 2)  # type: ignore[attr-defined]
     make_bus(url).declare(*services)
     frozen.freeze()
@@ -185,7 +185,7 @@ def test_a_start_takes_as_long_for_many_topics_as_for_one_while_servers_hang(end
             began = time.monotonic()
             make_bus(url).start(*group)
             took.append(time.monotonic() - began)
-        assert took[1] < 3 * took[0] + 2, took
+        assert took[1] < 3 * took[0] + 5, took  # one after the other it would be eleven times as long
         with pytest.raises(BrokerUnreachableError, match=str(frozen.tcp)):
             make_bus(url).declare(services[0])
     finally:

@@ -56,6 +56,7 @@ class Lookup:
         options = options or (NsqOptions() if timeout is None else NsqOptions(connect_timeout=timeout))
         self.lookupds = lookupds
         self._http = HttpClient(options)
+        self._for_others = options.connect_timeout / 2
         self._trusted = options.nodes
         self._accept = accept
         self._failing: set[Address] = set()
@@ -72,7 +73,10 @@ class Lookup:
     def _ask(self, path: str, **query: str) -> Found:
         requests = [gevent.spawn(self._ask_one, lookupd, path, query) for lookupd in self.lookupds]
         try:
-            gevent.joinall(requests)
+            for first in gevent.iwait(requests):
+                if isinstance(first.value, list):
+                    break
+            gevent.joinall(requests, timeout=self._for_others)  # one that hangs is asked again in the next round
         finally:
             gevent.killall(requests, block=False)
         answers = [each.value for each in requests if isinstance(each.value, list)]
