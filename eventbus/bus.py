@@ -213,7 +213,7 @@ class Bus:
 
         Raises:
             BusStateError: when a service is started twice; use `service.replica()` for another worker.
-            ConfigurationError: when a service has no handler.
+            ConfigurationError: when a service has neither a handler nor anything attached.
             ContractError: when a view does not fit its contract and contracts are enforced.
         """
         self._check_open()

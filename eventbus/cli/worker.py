@@ -163,6 +163,9 @@ def _wait_for_what_is_needed(bus: Bus, services: Sequence[Service], seconds: flo
 
 def _tell(bus: Bus, services: Sequence[Service], options: RunOptions) -> None:
     for service in services:
+        if not service.topics:
+            log.info("%s has no handler; what is attached to it runs", service.name)
+            continue
         log.info("%s listens to %s on channel %s", service.name, ", ".join(service.topics), service.channel)
     parts = urlsplit(options.bus or bus.settings.url)
     hint = "" if LIBRARY != "msgpack" else "; twice as fast with: pip install 'eventbus[fast]'"

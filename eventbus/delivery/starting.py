@@ -69,12 +69,12 @@ def check_services(services: Sequence[Service], running: Sequence[Service]) -> N
 
     Raises:
         BusStateError: when one is started already, or given twice.
-        ConfigurationError: when one has no handler.
+        ConfigurationError: when one has neither a handler nor anything attached, such as an outbox.
     """
     for service in services:
         if any(service is other for other in running) or services.count(service) > 1:
             raise BusStateError(f"service {service.name!r} is started already; start service.replica() for another worker")
-        if not service.bindings:
+        if not service.bindings and not service.attachments:
             raise ConfigurationError(f"service {service.name!r} has no handler; bind one with @service.on(...)")
 
 

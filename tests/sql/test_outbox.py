@@ -25,6 +25,7 @@ from eventbus import (
 )
 from eventbus.errors import Rejected
 from eventbus.sql import Database, Outbox, metadata
+from eventbus.sql.relay_watch import RelayWatch
 from eventbus.sql.tables import outbox as table
 from eventbus.testing import Harness
 from eventbus.wire.envelope import Envelope
@@ -287,6 +288,21 @@ def test_stopping_publishes_what_is_committed(database: Database) -> None:
     harness.close()
     assert len(harness.published(Placed)) == 700
     assert all(row.published_at for row in rows_of(database, table))
+
+
+def test_a_service_with_an_outbox_and_no_handler_is_a_relay(box: Outbox) -> None:
+    service = Service("relay")
+    service.attach(box)
+    with Harness(service) as harness:
+        place(box, 1)
+        harness.settle()
+        assert [event.number for event in harness.published(Placed)] == [1]
+
+
+def test_a_relay_that_never_has_its_turn_is_told(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    watch = RelayWatch("outbox", lambda: 7, poll=0.1)
+    watch.woken()
+    eventually(lambda: "its relay has not run" in caplog.text, "the complaint")
 
 
 def test_mistakes_are_named(database: Database, box: Outbox) -> None:
