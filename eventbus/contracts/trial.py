@@ -60,14 +60,14 @@ def _ask(event_type: type[Event], schema: Mapping[str, Any]) -> Asked:
     conformance = Conformance(schema)
     taken: list[Any] = []
     refused: str | None = None
-    for value in _candidates(schema):
+    for value in _candidates(event_type, schema):
         try:
             made = validate(value, extra="ignore")
         except ValidationError as error:
             refused = refused or _first(error)
             continue
-        except ValueError as error:
-            refused = refused or str(error)
+        except Exception as error:  # whatever a validator of the class raises: it does not take the value
+            refused = refused or f"{type(error).__name__}: {error}"[:300]
             continue
         sent = _sent(event_type, made, conformance, schema)
         if sent not in taken:
@@ -81,8 +81,11 @@ def _ask(event_type: type[Event], schema: Mapping[str, Any]) -> Asked:
     return Asked(tuple(taken[:_EXAMPLES]), None if refused is None else tuple(taken[:_KEPT]))
 
 
-def _candidates(schema: Mapping[str, Any]) -> Iterator[Any]:
-    yield example(schema)
+def _candidates(event_type: type[Event], schema: Mapping[str, Any]) -> Iterator[Any]:
+    try:
+        yield example(schema)
+    except ContractError as error:
+        raise ContractError(f"{event_type.__name__}: {error}") from None
     yield from edges(schema, most=_TRIED)
 
 
@@ -94,8 +97,8 @@ def _sent(event_type: type[Event], made: Event, conformance: Conformance, schema
         raise ContractError(f"{name}: a value of the class cannot be sent: {error}") from None
     try:
         back = event_type.__pydantic_validator__.validate_python(sent, extra="ignore")
-    except ValueError as error:
-        why = _first(error) if isinstance(error, ValidationError) else str(error)
+    except Exception as error:  # as above
+        why = _first(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
         raise ContractError(
             f"{name}: cannot read what it sends itself: {why}; let each field be written under a name and in a form that it "
             "reads: an alias for both directions, no serializer without its validator, a default of the field's own type "
@@ -137,8 +140,8 @@ def _check_defaults(event_type: type[Event], schema: Mapping[str, Any], conforma
     for value in (example(needed(schema)), *edges(needed(schema), most=20)):
         try:
             made = event_type.__pydantic_validator__.validate_python(value, extra="ignore")
-        except ValueError:
-            continue  # a rule of the class asks for more
+        except Exception:  # a rule of the class asks for more
+            continue
         _sent(event_type, made, conformance, schema)
 
 

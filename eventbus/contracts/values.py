@@ -110,6 +110,8 @@ class _Maker:
         if "const" in schema:
             return schema["const"]
         if "enum" in schema:
+            if not schema["enum"]:
+                raise ContractError("no example could be made: nothing is allowed in one place")
             return schema["enum"][0]
         kind = schema.get("type")
         if kind == "object" or (kind is None and "properties" in schema):

@@ -29,6 +29,13 @@ def dump(event: BaseModel) -> Any:
     try:
         if plan is None:
             return kind.__pydantic_serializer__.to_python(event, mode="json")
+        if plan.is_plain:
+            data = kind.__pydantic_serializer__.to_python(event, mode="json")
+            for _, key in plan.instants:
+                text = data.get(key)
+                if text is not None and text[-1] != "Z":
+                    return _dump_with_care(event, plan)
+            return data
         return _dump_with_care(event, plan)
     except EncodeError:
         raise
@@ -42,14 +49,12 @@ def _dump_with_care(event: BaseModel, plan: WritePlan) -> Any:
     kind = type(event)
     write = kind.__pydantic_serializer__.to_python
     data = write(event, mode="json", by_alias=True) if plan.is_aliased else write(event, mode="json")
-    if plan.instants and type(data) is dict:
-        for name in plan.instants:
+    for name, key in plan.instants:
+        text = data.get(key)
+        if text is not None and text[-1:] != "Z":
             value = getattr(event, name)
-            if value is not None:
-                key = name if name in data else _alias(kind, name)
-                text = data.get(key)
-                if type(text) is str and text[-1:] != "Z" and type(value) is datetime:
-                    data[key] = write_instant(value)
+            if type(text) is str and isinstance(value, datetime):
+                data[key] = write_instant(value)
     if plan.is_walked:
         try:
             walk(data, DEFAULT_LIMITS, depth=1)
@@ -58,10 +63,6 @@ def _dump_with_care(event: BaseModel, plan: WritePlan) -> Any:
     if plan.lookalikes:
         _read_back(event, data, plan.lookalikes)
     return data
-
-
-def _alias(kind: type[BaseModel], name: str) -> str:
-    return kind.model_fields[name].serialization_alias or name
 
 
 def _read_back(event: BaseModel, data: Any, names: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ may be too deep for a reader or no number of JSON.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,15 +25,17 @@ class WritePlan:
 
     Attributes:
         is_aliased: fields are written under other names.
-        instants: the event's own datetimes, which are sent as UTC.
+        instants: the event's own datetimes, which are sent as UTC: the field and its name on the wire.
         lookalikes: fields with unions whose members look alike on the wire; they are read back and compared.
         is_walked: depth and numbers are not proved by the class.
     """
 
     is_aliased: bool
-    instants: tuple[str, ...]
+    instants: tuple[tuple[str, str], ...]
     lookalikes: tuple[str, ...]
     is_walked: bool
+    is_plain: bool = False
+    """There are datetimes, and nothing else is looked at."""
 
 
 def plan_of(event_type: type[BaseModel]) -> WritePlan | None:
@@ -55,15 +57,28 @@ def _make(event_type: type[BaseModel]) -> WritePlan | None:
     check_nested(event_type)
     tree = Tree(event_type.__pydantic_core_schema__)
     fields = tree.fields()
+    is_rewritten = "serialization" in event_type.__pydantic_core_schema__ or "serialization" in tree.root
     plan = WritePlan(
         is_aliased=any("serialization_alias" in node or "alias" in node for node in tree.below(tree.root)),
-        instants=tuple(name for name, field in fields.items() if _unwrapped(field["schema"]).get("type") == "datetime"),
+        instants=()
+        if is_rewritten  # by a serializer of the class: what it returns has other names
+        else tuple(
+            (name, field.get("serialization_alias", name))
+            for name, field in fields.items()
+            if _is_left_alone(_unwrapped(field["schema"]))
+        ),
         lookalikes=tuple(
             name for name, field in fields.items() if any(tree.is_lookalike(node) for node in tree.below(field["schema"]))
         ),
         is_walked=tree.depth(tree.root, ()) > _DEEPEST or not tree.is_finite(tree.root, is_safe=False, seen=()),
     )
-    return plan if plan.is_aliased or plan.instants or plan.lookalikes or plan.is_walked else None
+    if plan.is_aliased or plan.lookalikes or plan.is_walked:
+        return plan
+    return replace(plan, is_plain=True) if plan.instants else None
+
+
+def _is_left_alone(node: Node) -> bool:
+    return node.get("type") == "datetime" and "serialization" not in node
 
 
 def _nodes(node: Any) -> Iterator[Node]:

@@ -12,6 +12,7 @@ from pydantic import (
     AliasChoices,
     ConfigDict,
     Field,
+    FilePath,
     HttpUrl,
     computed_field,
     create_model,
@@ -112,7 +113,19 @@ class DeepDefault(Event, topic="t", version=1):
 
 
 @pytest.mark.parametrize(
-    "owner", [Extra, Rewritten, Doubled, OnlyRead, BadDefault, DeepDefault, event(UUID | str), event(date | datetime)]
+    "owner",
+    [
+        Extra,
+        Rewritten,
+        Doubled,
+        OnlyRead,
+        BadDefault,
+        DeepDefault,
+        event(UUID | str),
+        event(date | datetime),
+        event(FilePath),
+        event(dict[tuple[int, int], int]),
+    ],
 )
 def test_what_does_not_come_back_as_it_was_sent_is_refused(owner: type[Event]) -> None:
     with pytest.raises(ContractError, match=rf"^{owner.__name__}: "):
