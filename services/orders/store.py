@@ -23,9 +23,9 @@ from services.orders.tables import idempotency_keys, orders
 _KEEP_KEYS = 24 * 3600.0
 """Seconds for which an idempotency key is remembered."""
 _CLEAN_AT_ONCE = 1000
-_PAGE_BYTES = 256 * 1024
-_READ_AT_ONCE = 20
-"""Orders read at a time; a page ends after that many once it has its bytes."""
+_PAGE_BYTES = 64 * 1024
+_READ_FIRST = 5
+_READ_AT_ONCE = 100
 
 
 class KeyReusedError(Exception):
@@ -97,17 +97,18 @@ class OrderStore:
     def find(self, status: Status | None, limit: int, before: int | None) -> tuple[list[OrderOut], int | None]:
         """Return orders, the newest first, and where the next page begins; a page is bounded by number and by bytes."""
         page: list[dict[str, Any]] = []
-        size = 0
-        while size < _PAGE_BYTES:
-            rows = self._read(status, min(_READ_AT_ONCE, limit + 1 - len(page)), before)
+        size, asked = 0, min(_READ_FIRST, limit + 1)
+        while True:
+            rows = self._read(status, asked, before)
             page += rows
-            if len(page) > limit or len(rows) < _READ_AT_ONCE:
-                break
+            if len(page) > limit or len(rows) < asked:
+                return [_out(row) for row in page[:limit]], page[limit - 1]["number"] if len(page) > limit else None
             size += sum(len(json.dumps(row["lines"])) + 4 * len(row["note"] or "") + 600 for row in rows)
+            if size >= _PAGE_BYTES:
+                return [_out(row) for row in page], page[-1]["number"]
+            fitting = (_PAGE_BYTES - size) * len(page) // size + 1  # as long as those before them
+            asked = min(fitting, _READ_AT_ONCE, limit + 1 - len(page))
             before = rows[-1]["number"]
-        else:
-            return [_out(row) for row in page], page[-1]["number"]
-        return [_out(row) for row in page[:limit]], page[limit - 1]["number"] if len(page) > limit else None
 
     def _read(self, status: Status | None, most: int, before: int | None) -> list[dict[str, Any]]:
         query = sa.select(orders).order_by(orders.c.number.desc()).limit(most)
