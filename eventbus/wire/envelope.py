@@ -214,10 +214,10 @@ def read_attributes(wire: Mapping[str, Any]) -> Envelope:
     if version < 1:
         raise DecodeError("attribute dataversion is no whole number of 1 or more")
     envelope.version = version
-    if parse_time(envelope.time) is None:
-        envelope.time = _write(envelope.occurred_at.timestamp())
-    else:
-        check_range(envelope.occurred_at, attribute="time")
+    # one that is none stays as it came: what is read depends on the bytes alone
+    moment = parse_time(envelope.time)
+    if moment is not None:
+        check_range(moment, attribute="time")
     envelope.causation_id = _text(wire, "causationid")
     _read_optional(envelope, wire)
     return envelope

@@ -362,3 +362,10 @@ def test_what_handlers_and_outboxes_add_costs_next_to_nothing_to_decode() -> Non
 
     pairs = [(cost(bare), cost(full)) for _ in range(30)]  # in turns, and the best of each: the machine may be busy
     assert min(full for _, full in pairs) < 1.7 * min(bare for bare, _ in pairs)
+
+
+def test_what_is_read_depends_on_the_bytes_alone() -> None:
+    for instant in ("soon", "2026-01-31T12:00:00", ""):
+        body = msgpack.packb({**ENVELOPE, "time": instant, "causationid": "c"})
+        assert decode(body).attributes("x") == decode(body).attributes("x")
+        assert decode(body).time == instant
