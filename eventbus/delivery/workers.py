@@ -84,7 +84,7 @@ class Workers:
                 return
         if self._count < self._concurrency:
             self._count += 1
-            gevent.spawn(self._run)
+            gevent.Greenlet(self._run).switch()  # at once, and not in the loop's next turn: a short program may stop then
         else:
             self._is_waking = False  # all of them work, and each looks for more when it has done
 
