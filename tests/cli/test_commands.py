@@ -16,8 +16,9 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def commands() -> list[tuple[str, ...]]:
-    dead = [("dead", verb) for verb in ("list", "show", "replay", "discard")]
-    return [*((name,) for name in COMMANDS if name not in ("dead", "contracts")), *dead]
+    dead = [("dead", verb) for verb in ("list", "show", "replay", "discard", "prune")]
+    outbox = [("outbox", verb) for verb in ("list", "drop", "subscribers", "forget", "tables")]
+    return [*((name,) for name in COMMANDS if name not in ("dead", "contracts", "outbox")), *dead, *outbox]
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
