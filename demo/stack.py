@@ -217,7 +217,7 @@ class Stack:
             seconds=round(time.monotonic() - self.began, 1),
         )
 
-    def settle(self, orders: int, *, timeout: float = 120.0) -> StackLedger:
+    def settle(self, orders: int, *, timeout: float = 600.0) -> StackLedger:
         """Wait until the books of `orders` orders balance; return the ledger, balanced or not after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while True:
