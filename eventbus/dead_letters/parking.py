@@ -94,6 +94,7 @@ class Parker:
         self._keep = keep
         self._on_done = on_done
         self._waiting: deque[Parking] = deque()
+        self._batch: list[Parking] = []
         self._is_running = False
         self._failing_since = 0.0
         self._declared_at: float | None = None
@@ -106,8 +107,8 @@ class Parker:
             gevent.spawn(self._run)
 
     def held(self) -> list[Delivery]:
-        """Return what waits for its letter."""
-        return [each.delivery for each in self._waiting]
+        """Return what has no confirmed letter yet."""
+        return [each.delivery for each in (*self._batch, *self._waiting)]
 
     def give_up(self) -> None:
         """Put back what waits still."""
@@ -127,7 +128,7 @@ class Parker:
             self._is_running = False
 
     def _park_batch(self) -> None:
-        batch: list[Parking] = []
+        batch = self._batch = []
         letters: list[tuple[Parking, bytes]] = []
         size = 0
         while self._waiting and len(batch) < _MOST_LETTERS and size < _MOST_BYTES:
@@ -157,6 +158,8 @@ class Parker:
                 self.failures = 0
             for parking in batch:
                 self._done(parking, None, 0.0)
+        finally:
+            self._batch = []
 
     def _letter(self, parking: Parking) -> bytes:
         return write_letter(

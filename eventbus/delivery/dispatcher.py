@@ -195,10 +195,15 @@ class Dispatcher:
         if subscription is None:
             return
         answered = self.handled + sum(self.counts.values()) - self.counts[Outcome.HANDLED]
-        if self._prefetch.tick(now, answered, is_busy=self.is_busy):
+        parking = self._acknowledger.parking()
+        is_busy = self.is_busy
+        has_changed = self._prefetch.tick(now, answered, is_busy=is_busy, parking=len(parking))
+        if has_changed or (
+            is_busy and not self.workers.queue
+        ):  # or an engine may wait for more answers before it gives more
             self.flow.allow(self._prefetch.limit)
         oldest = now - subscription.message_timeout / 2
-        held = [*self.workers.queue, *self.execution.held(self._routes), *self._acknowledger.parking()]
+        held = [*self.workers.queue, *self.execution.held(self._routes), *parking]
         for delivery in held:
             if not delivery.held_since:
                 delivery.held_since = now  # by the first tick after it came: most are answered before one looks at them

@@ -2,7 +2,8 @@
 
 What waits here for a handler is kept from other workers, and its message timeout runs. So beside those that may run at the
 same time only as many are taken as were answered lately: within a second, or a quarter of the message timeout where that is
-shorter. A fast handler soon has as many waiting as it may; a slow one has nothing waiting that another worker could begin.
+shorter. What waits for its dead letter is held too, and takes nobody's place. A fast handler soon has as many waiting as it
+may; a slow one has nothing waiting that another worker could begin.
 """
 
 from __future__ import annotations
@@ -38,13 +39,14 @@ class Prefetch:
         self._quiet_since = 0.0
         self.limit = min(most, runs + self._first)
 
-    def tick(self, now: float, answered: int, *, is_busy: bool) -> bool:
+    def tick(self, now: float, answered: int, *, is_busy: bool, parking: int = 0) -> bool:
         """Take note of the pace; return whether `limit` is another now.
 
         Args:
             now: monotonic time in seconds.
             answered: deliveries that were ever answered.
             is_busy: whether handlers run.
+            parking: deliveries that wait for their dead letter.
         """
         seen = self._seen
         if not seen or answered != seen[-1][1] or not is_busy:
@@ -57,7 +59,7 @@ class Prefetch:
             waiting = 1 << (lately - 1).bit_length() if lately else 0  # in steps: each change is told to the engine
         else:
             waiting = self._first
-        limit = min(self._most, self._runs + waiting)
+        limit = min(self._most, self._runs + waiting + parking)
         if limit == self.limit:
             return False
         self.limit = limit

@@ -106,11 +106,10 @@ class MemorySubscription:
         return self._is_open
 
     def set_max_in_flight(self, count: int) -> None:
-        grows = count > self.max_in_flight
         self.max_in_flight = count if self._is_open else 0
-        # refilled when half is answered: a batch of deliveries costs little more than one
-        self.low_water = self.max_in_flight // 2
-        if grows:
+        # refilled when some are answered: a batch of deliveries costs little more than one, and nobody waits long for it
+        self.low_water = self.max_in_flight - max(1, min(self.max_in_flight // 8, 8))
+        if len(self.held) < self.max_in_flight:
             self._channel.pump()
 
     def take(self, batch: list[MemoryDelivery], now: float) -> None:

@@ -204,7 +204,6 @@ def test_what_is_put_back_for_the_brokers_faults_comes_with_growing_pauses_and_i
     assert pauses[8] == 0.0
 
 
-@pytest.mark.skip(reason="a defect: good events wait here for parking that hangs, since no more is taken than is answered")
 def test_a_hanging_broker_holds_up_what_is_parked_and_no_good_event() -> None:
     hangs = gevent.event.Event()
 
