@@ -198,9 +198,8 @@ class Dispatcher:
         parking = self._acknowledger.parking()
         is_busy = self.is_busy
         has_changed = self._prefetch.tick(now, answered, is_busy=is_busy, parking=len(parking))
-        if has_changed or (
-            is_busy and not self.workers.queue
-        ):  # or an engine may wait for more answers before it gives more
+        # told again where nothing waits here: an engine may wait for more answers before it gives more
+        if has_changed or (is_busy and not self.workers.queue):
             self.flow.allow(self._prefetch.limit)
         oldest = now - subscription.message_timeout / 2
         held = [*self.workers.queue, *self.execution.held(self._routes), *parking]
