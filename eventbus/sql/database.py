@@ -10,7 +10,8 @@ import contextvars
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 from gevent import monkey
@@ -34,7 +35,7 @@ _in_thread: ContextVar[bool] = ContextVar("eventbus_in_database_thread", default
 
 
 class Database:
-    """One database of one service.
+    """One database of one service; a context manager that closes it.
 
     Args:
         url: `sqlite:///file.db` or `postgresql://user:password@host/name`; psycopg is the driver. Or a SQLAlchemy engine of
@@ -183,6 +184,12 @@ class Database:
         except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
             why = str(getattr(error, "orig", None) or error).strip().split("\n", 1)[0]
             raise DatabaseUnreachableError(f"{self!r} does not answer: {why}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close all connections. Idempotent."""

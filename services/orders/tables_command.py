@@ -10,11 +10,8 @@ from services.orders.tables import metadata
 
 def make_tables(settings: OrdersSettings) -> None:
     """Make the tables that are missing; safe to call again, and from many places at a time."""
-    database = Database(settings.database())
-    try:
+    with Database(settings.database()) as database:
         database.create_tables(bus_tables, metadata)
-    finally:
-        database.close()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,29 +15,16 @@ from gevent.server import StreamServer
 
 from eventbus import Bus
 from eventbus.engines.nsq.addresses import Address
-from eventbus.engines.nsq.consumer import NsqSubscription
 from eventbus.engines.nsq.engine import NsqEngine, open_nsq
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.conformance.worlds import LONG, unique
+from tests.conformance.worlds import unique
+from tests.integration.subscribing import subscribe, subscription
 from tests.nsqd import Nsqd, Nsqlookupd
-from tests.peers import Proxy, ScriptedNsqd, frame, message
-from tests.waiting import PATIENCE, eventually, hub_turns, stays
+from tests.peers import Proxy, ScriptedNsqd, frame
+from tests.waiting import PATIENCE, eventually, hub_turns
 
 MakeBus = Callable[..., Bus]
 Ends = Callable[[Any], Any]
-
-
-def subscription(bus: Bus) -> NsqSubscription:
-    found: Any = bus.dispatchers[0].subscription
-    assert isinstance(found, NsqSubscription)
-    return found
-
-
-def subscribe(
-    engine: NsqEngine, topic: str = "t", *, max_in_flight: int = 10, into: list[Any] | None = None
-) -> NsqSubscription:
-    got = [] if into is None else into
-    return engine.subscribe(topic, "c", got.extend, max_in_flight=max_in_flight, message_timeout=LONG)
 
 
 def test_heartbeats_are_answered_while_handlers_block_and_handlers_run_side_by_side(nsqd: Nsqd, make_bus: MakeBus) -> None:
@@ -59,18 +45,6 @@ def test_a_slow_nsqd_does_not_stop_the_others(nsqd: Nsqd, ends: Ends) -> None:
     subscribe(engine, into=got)
     engine.publish("t", b"x", delay=0.0, timeout=PATIENCE)
     eventually(lambda: got)
-
-
-def test_max_in_flight_above_what_nsqd_allows_is_lowered(ends: Ends) -> None:
-    """3: nsqd answers RDY above --max-rdy-count with a fatal error."""
-    nsqd = ends(Nsqd("-max-rdy-count=100"))
-    engine = ends(open_nsq(nsqd.url))
-    got: list[Any] = []
-    joined = subscribe(engine, max_in_flight=5000, into=got)
-    for _ in range(300):
-        engine.publish("t", b"x" * 1000, delay=0.0, timeout=PATIENCE)
-    eventually(lambda: len(got) == 100)
-    stays(lambda: len(joined.connections) == 1 and joined.in_flight == 100, 0.3)
 
 
 def test_a_handler_that_is_killed_leaves_no_half_frame(nsqd: Nsqd, make_bus: MakeBus) -> None:
@@ -146,73 +120,6 @@ def test_a_hanging_nsqlookupd_holds_nobody_up(nsqd: Nsqd, lookupd: Nsqlookupd, e
     assert max(turns) < 4
 
 
-def test_an_idle_connection_gets_its_full_share_at_once(nsqd: Nsqd, make_bus: MakeBus) -> None:
-    """11: after 12 s without a message, a burst of 100 is held whole while none of them is answered."""
-    kind, seen = numbered(), Seen()
-    bus = make_bus(nsqd.url, query="max_in_flight=100")
-    answer = gevent.event.Event()
-    bus.start(listener(kind, seen, concurrency=100, act=lambda event, context: answer.wait() and None))
-    gevent.sleep(12)
-    publish_numbers(bus, kind, range(100))
-    eventually(lambda: len(seen) == 100)
-    assert bus.dispatchers[0].handled == 0
-    answer.set()
-    eventually(lambda: bus.dispatchers[0].handled == 100)
-
-
-def test_fewer_in_flight_than_connections_starves_none(ends: Ends) -> None:
-    """12: one in flight over three nsqd with a message each."""
-    nsqds = [ends(Nsqd()) for _ in range(3)]
-    engine = ends(open_nsq("nsq+direct://" + ",".join(str(each.tcp) for each in nsqds)))
-    got: list[Any] = []
-
-    def answer(batch: Any) -> None:
-        got.extend(batch)
-        for delivery in batch:
-            delivery.finish()
-
-    for nsqd in nsqds:
-        ends(open_nsq(nsqd.url)).publish("t", b"x", delay=0.0, timeout=PATIENCE)
-    engine.subscribe("t", "c", answer, max_in_flight=1, message_timeout=10.0)
-    eventually(lambda: len(got) == 3)
-
-
-def test_in_flight_never_passes_the_limit_while_shares_move(ends: Ends) -> None:
-    """13: two nsqd, one joins late; what the first holds counts until it is answered."""
-    first, second = ends(Nsqd()), ends(Nsqd())
-    for nsqd in (first, second):
-        engine = ends(open_nsq(nsqd.url))
-        engine.publish_many("t", [b"x"] * 50, timeout=PATIENCE)
-    proxy = ends(Proxy(second.tcp))
-    proxy.is_silent = True
-    engine = ends(open_nsq(f"nsq+direct://{first.tcp},{proxy.address}?connect_timeout=1"))
-    got: list[Any] = []
-    joined = engine.subscribe("t", "c", got.extend, max_in_flight=10, message_timeout=LONG)
-    eventually(lambda: len(got) == 10)
-    proxy.is_silent = False
-    eventually(lambda: len(joined.connections) == 2)
-    stays(lambda: joined.in_flight <= 10, 1.0)
-    for delivery in got[:8]:
-        delivery.finish()
-    eventually(lambda: len(got) > 10)
-    assert joined.in_flight <= 10
-
-
-def test_a_late_answer_is_said_and_harms_nothing(nsqd: Nsqd, ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
-    """17: FIN after the message timeout; the connection lives, the log says it, in-flight counts stay right."""
-    engine = ends(open_nsq(nsqd.url))
-    got: list[Any] = []
-    joined = engine.subscribe("t", "c", got.extend, max_in_flight=5, message_timeout=6.0)
-    engine.publish("t", b"x", delay=0.0, timeout=PATIENCE)
-    eventually(lambda: len(got) == 2)
-    got[0].finish()
-    got[1].finish()
-    eventually(lambda: "came after the message timeout" in caplog.text)
-    assert joined.in_flight == 0
-    assert len(joined.connections) == 1
-    assert got[1].attempts == 2
-
-
 def test_the_message_timeout_is_negotiated(ends: Ends) -> None:
     """18 of the checklist; and what nsqd grants counts, not what was asked."""
     nsqd = ends(Nsqd("-max-msg-timeout=30s"))
@@ -259,23 +166,6 @@ def test_a_silent_peer_is_noticed(nsqd: Nsqd, ends: Ends) -> None:
     eventually(lambda: not joined.connections)
     proxy.is_silent = False
     eventually(lambda: joined.connections)
-
-
-def test_a_starved_consumer_says_so(nsqd: Nsqd, ends: Ends) -> None:
-    """23 and 24 of the checklist: is_starved, and another max in flight at run time."""
-    engine = ends(open_nsq(nsqd.url))
-    got: list[Any] = []
-    joined = subscribe(engine, max_in_flight=10, into=got)
-    engine.publish_many("t", [b"x"] * 50, timeout=PATIENCE)
-    eventually(lambda: len(got) == 10)
-    assert joined.is_starved
-    joined.set_max_in_flight(30)
-    eventually(lambda: len(got) == 30)
-    joined.set_max_in_flight(0)
-    for delivery in got:
-        delivery.finish()
-    stays(lambda: len(got) == 30, 0.3)
-    assert not joined.is_starved
 
 
 def test_a_stop_asks_nsqd_to_push_no_more_and_gives_back_at_once(nsqd: Nsqd, make_bus: MakeBus) -> None:
@@ -336,112 +226,6 @@ def test_an_nsqd_that_left_the_list_is_forgotten_once_it_is_lost(ends: Ends) -> 
     eventually(lambda: joined.connections)
     nsqd.stop()
     eventually(lambda: not joined._links)
-
-
-@pytest.mark.parametrize("compression", ["deflate", "snappy"])
-def test_a_compressed_peer_that_vanishes_is_reconnected(nsqd: Nsqd, ends: Ends, compression: str) -> None:
-    """6: closing writes nothing, so that a reset cannot leave a zombie."""
-    proxy = ends(Proxy(nsqd.tcp))
-    engine = ends(open_nsq(f"{proxy.url}?compression={compression}&publish={nsqd.tcp}"))
-    got: list[Any] = []
-    joined = subscribe(engine, into=got)
-    for turn in range(3):
-        eventually(lambda: joined.connections)
-        engine.publish("t", b"x" * 5000, delay=0.0, timeout=PATIENCE)
-        eventually(lambda wanted=turn + 1: len(got) >= wanted)
-        for delivery in got:
-            delivery.finish()
-        gevent.sleep(0.05)
-        proxy.cut()
-        # what nsqd still sends to the connection that is gone waits for its message timeout
-        eventually(lambda wanted=turn + 2: proxy.connections >= wanted)  # type: ignore[misc]
-
-
-def test_pieces_of_three_bytes_are_put_together(nsqd: Nsqd, ends: Ends) -> None:
-    proxy = ends(Proxy(nsqd.tcp))
-    proxy.piece = 3
-    engine = ends(open_nsq(proxy.url))
-    got: list[Any] = []
-    subscribe(engine, into=got)
-    engine.publish("t", b"whole" * 100, delay=0.0, timeout=PATIENCE)
-    eventually(lambda: [each.body for each in got] == [b"whole" * 100])
-
-
-def test_reading_a_large_message_costs_no_more_for_each_byte(ends: Ends) -> None:
-    """33: quadratic reading took gnsq 20 s, hundreds of times what the socket costs; measured in processor time."""
-    size = 16 * 1024 * 1024
-    nsqd = ends(Nsqd("-max-msg-size=20000000", "-max-body-size=30000000"))
-    engine = ends(open_nsq(f"{nsqd.url}&max_message_bytes=20000000&max_body_bytes=30000000&max_pending_bytes=50000000"))
-    got: list[Any] = []
-    subscribe(engine, into=got)
-
-    def by_the_bus() -> None:
-        got.clear()
-        engine.publish("t", bytes(size), delay=0.0, timeout=PATIENCE)
-        eventually(lambda: got)
-        got[0].finish()
-
-    def by_the_socket() -> None:
-        def send(sink: Any, _address: Any) -> None:
-            sink.sendall(bytes(size))
-
-        server = StreamServer(("127.0.0.1", 0), send)
-        server.start()
-        source = gevent.socket.create_connection(("127.0.0.1", server.server_port))
-        received = 0
-        while received < size:
-            received += len(source.recv(65536))
-        source.close()
-        server.stop()
-
-    def work(act: Callable[[], None]) -> float:
-        took = []
-        for _ in range(3):
-            began = time.process_time()
-            act()
-            took.append(time.process_time() - began)
-        return min(took)
-
-    assert work(by_the_bus) < 20 * work(by_the_socket)
-
-
-def test_the_largest_answer_is_bounded(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
-    def announce(peer: ScriptedNsqd, socket: Any) -> None:
-        peer.read_line(socket)
-        socket.sendall(frame(0, b"OK") + struct.pack(">ii", 2**31 - 1, 0))
-        gevent.sleep(5)
-
-    peer = ends(ScriptedNsqd(announce))
-    subscribe(ends(open_nsq(peer.url)))
-    eventually(lambda: "no NSQ frame (size 2,147,483,647" in caplog.text)
-
-
-def test_a_peer_that_pushes_what_nobody_asked_for_is_left_and_nothing_of_it_is_handled(
-    ends: Ends, caplog: pytest.LogCaptureFixture
-) -> None:
-    """nsqd pushes as many as RDY says, and none before it."""
-
-    def hurry(peer: ScriptedNsqd, socket: Any) -> None:
-        peer.read_line(socket)
-        socket.sendall(frame(0, b"OK") + message(b"early"))
-        gevent.sleep(5)
-
-    def flood(peer: ScriptedNsqd, socket: Any) -> None:
-        peer.read_line(socket)
-        socket.sendall(frame(0, b"OK"))
-        while peer.read_line(socket)[:3] != b"RDY":
-            pass
-        socket.sendall(b"".join(message(b"%d" % number, identifier=b"%016d" % number) for number in range(100)))
-        gevent.sleep(5)
-
-    got: list[Any] = []
-    early, flooding = ends(ScriptedNsqd(hurry)), ends(ScriptedNsqd(flood))
-    subscribe(ends(open_nsq(early.url)), into=got)
-    eventually(lambda: "1 messages were pushed and RDY never passed 0" in caplog.text)
-    subscription = subscribe(ends(open_nsq(flooding.url)), into=got, max_in_flight=10)
-    eventually(lambda: "100 messages were pushed and RDY never passed" in caplog.text)
-    assert not got
-    assert subscription.in_flight == 0
 
 
 def test_ipv6(ends: Ends) -> None:

@@ -219,7 +219,7 @@ def test_mistakes_are_named(shop: Shop) -> None:
     with pytest.raises(ConfigurationError, match="timeout"):
         Receipts(timeout=-1.0)
 
-    class Long(Event, topic="x" * 60):
+    class Long(Event, topic="x" * 57):
         number: int
 
     shop.start()
