@@ -196,14 +196,14 @@ class Dispatcher:
             return
         answered = self.handled + sum(self.counts.values()) - self.counts[Outcome.HANDLED]
         parking = self._acknowledger.parking()
-        is_busy = self.is_busy
-        has_changed = self._prefetch.tick(now, answered, is_busy=is_busy, parking=len(parking))
+        begun = self.execution.held(self._routes)
+        is_full = len(begun) >= self._prefetch.runs or any(route.waiting for route in self._routes.values())
+        has_changed = self._prefetch.tick(now, answered, is_full=is_full, parking=len(parking))
         # told again where nothing waits here: an engine may wait for more answers before it gives more
-        if has_changed or (is_busy and not self.workers.queue):
+        if has_changed or ((begun or parking) and not self.workers.queue):
             self.flow.allow(self._prefetch.limit)
         oldest = now - subscription.message_timeout / 2
-        held = [*self.workers.queue, *self.execution.held(self._routes), *parking]
-        for delivery in held:
+        for delivery in (*self.workers.queue, *begun, *parking):
             if not delivery.held_since:
                 delivery.held_since = now  # by the first tick after it came: most are answered before one looks at them
             elif delivery.held_since < oldest:
