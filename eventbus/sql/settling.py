@@ -20,7 +20,7 @@ from gevent.lock import BoundedSemaphore
 from sqlalchemy import Connection
 
 from eventbus.context import Context
-from eventbus.errors import ConfigurationError, RetryLater
+from eventbus.errors import BrokerUnreachableError, BusStateError, ConfigurationError, RetryLater
 from eventbus.event import Event
 from eventbus.retry import Retry
 from eventbus.service import Service
@@ -109,6 +109,14 @@ class Settling:
             raise ConfigurationError(
                 f"{self._policy.name}: receipts of {topic!r}: {error}; or give Outbox(receipts=None)"
             ) from None
+        except BusStateError:
+            if not self._bus.is_stopping:
+                raise
+            # what is committed goes out all the same, and its receipts wait in the channel for the next start
+            failed = self._bus.engine.declare(receipt_topic(topic), [listener.channel], anew=True)
+            if failed:
+                raise BrokerUnreachableError(f"no channel for receipts of {topic!r}: {'; '.join(failed)}") from None
+            return
         self._listening.add(topic)
         self._repeats.topics.add(topic)
 

@@ -89,7 +89,7 @@ def test_the_pages_are_shown_by_a_real_browser(tmp_path: Path) -> None:
     for shown in ("Who talks to whom", "OrderPlaced", "fulfillment", "email_confirmation: default", "nobody"):
         assert shown in index
     event = render(tmp_path / "pages" / "orders_placed.OrderPlaced.html", tmp_path / "profile", "--dump-dom")
-    for shown in ("Version 1", "lines[].quantity", "integer (minimum 1, maximum 10000)", "fulfillment.ship", "Topic"):
+    for shown in ("Version 1", "lines[].quantity", "integer (from 1, up to 10000)", "fulfillment.ship", "Topic"):
         assert shown in event
     nasty = render(tmp_path / "pages" / "nasty.Nasty.html", tmp_path / "profile", "--dump-dom")
     assert "<title>Nasty - The shop</title>" in nasty, "nothing in an event's words is run"
