@@ -1,4 +1,4 @@
-"""The commands `eventbus contracts ...`: publish, check, evolve, diff, impact, docs, retire, unpublish."""
+"""The commands `eventbus contracts ...`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from eventbus.cli.session import INCOMPATIBLE, complaints, out
+from eventbus.cli.contract_deploys import can_i_deploy_command, record_command
+from eventbus.cli.contract_options import FOLDER, GOLDEN, AsJson, Folder, Golden, Services, fail, say
+from eventbus.cli.session import INCOMPATIBLE, out
 from eventbus.contracts.asyncapi import asyncapi
 from eventbus.contracts.catalogue import write_catalogue
 from eventbus.contracts.changes import changes
@@ -28,29 +30,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Folder = Annotated[
-    str,
-    typer.Option("--contracts", envvar="EVENTBUS_CONTRACTS_FROM", help="Folder, wheel or http(s) address of the contracts."),
-]
-Services = Annotated[
-    list[str] | None,
-    typer.Argument(help="Services as module:attribute; those of [tool.eventbus] in pyproject.toml unless given."),
-]
-Golden = Annotated[Path, typer.Option(help="Folder of the kept bytes.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_FOLDER = "contracts"
-_GOLDEN = Path("tests/contracts/golden")
-
-
-def _fail(error: Exception, code: int = 2) -> typer.Exit:
-    complaints.print(f"eventbus contracts: {error}", style="red", markup=False, highlight=False)
-    return typer.Exit(code)
-
-
-def _say(lines: list[str], *, bad: bool) -> None:
-    for line in lines:
-        (complaints if bad else out).print(line, style="red" if bad else None, markup=False, highlight=False)
-
 
 @app.command("publish")
 def publish_command(
@@ -58,8 +37,8 @@ def publish_command(
         list[str] | None,
         typer.Argument(help="Modules with owners' events, or module=owner; those of [tool.eventbus] unless given."),
     ] = None,
-    contracts: Folder = _FOLDER,
-    golden: Golden = _GOLDEN,
+    contracts: Folder = FOLDER,
+    golden: Golden = GOLDEN,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where something would be written.")] = False,
 ) -> None:
     """Write the contracts of all events that modules own. Exit code 4 when a published version has changed.
@@ -69,11 +48,11 @@ def publish_command(
     try:
         done = publish(owned_events(configured(modules, "owners")), Path(contracts), golden=golden, is_check=check)
     except ConfigurationError as error:
-        raise _fail(error) from None
-    _say([f"{'would write' if check else 'wrote'} {path}" for path in done.written], bad=check)
-    _say(list(done.refused), bad=True)
-    _say([f"warning: {each}" for each in done.warned], bad=False)
-    _say([f"{len(done.kept)} contracts are as they were"], bad=False)
+        raise fail(error) from None
+    say([f"{'would write' if check else 'wrote'} {path}" for path in done.written], bad=check)
+    say(list(done.refused), bad=True)
+    say([f"warning: {each}" for each in done.warned], bad=False)
+    say([f"{len(done.kept)} contracts are as they were"], bad=False)
     if done.refused or (check and done.written):
         raise typer.Exit(INCOMPATIBLE)
 
@@ -81,9 +60,9 @@ def publish_command(
 @app.command("check")
 def check_command(
     services: Services = None,
-    contracts: Folder = _FOLDER,
+    contracts: Folder = FOLDER,
     owner: Annotated[list[str] | None, typer.Option(help="Modules of owners, to read the kept bytes too.")] = None,
-    golden: Golden = _GOLDEN,
+    golden: Golden = GOLDEN,
     as_json: AsJson = False,
 ) -> None:
     """Check that every event that owners may send can be read by every view. Exit code 4 when one cannot.
@@ -97,7 +76,7 @@ def check_command(
         owners = [event_type for event_type, _ in owned_events(owner or [])]
         broken = check_golden(golden, there, owners, views) if golden.is_dir() else []
     except ConfigurationError as error:
-        raise _fail(error) from None
+        raise fail(error) from None
     if as_json:
         found: dict[str, Any] = {
             "misfits": [
@@ -108,17 +87,17 @@ def check_command(
         }
         typer.echo(json.dumps(found))
     else:
-        _say([str(each) for each in misfits] + broken, bad=True)
+        say([str(each) for each in misfits] + broken, bad=True)
         for view in views:
             out.print(f"{view.name} reads {', '.join(sorted(view.fields()))}", markup=False, highlight=False)
-        _say([f"{len(views)} views, {len(there)} contracts, {len(misfits) + len(broken)} misfits"], bad=False)
+        say([f"{len(views)} views, {len(there)} contracts, {len(misfits) + len(broken)} misfits"], bad=False)
     if misfits or broken:
         raise typer.Exit(INCOMPATIBLE)
 
 
 @app.command("evolve")
 def evolve_command(
-    contracts: Folder = _FOLDER,
+    contracts: Folder = FOLDER,
     against: Annotated[str | None, typer.Option(help="Other contracts, as of main: none may differ.")] = None,
     mode: Annotated[list[str] | None, typer.Option(help="topic=forward|backward|full|none; full for the others.")] = None,
 ) -> None:
@@ -143,9 +122,9 @@ def evolve_command(
                 elif here[other.path].shape() != other.shape():
                     found.append(f"{other.path}: is published and has changed; make a new version")
     except ConfigurationError as error:
-        raise _fail(error) from None
-    _say(found, bad=True)
-    _say([f"{len(mine)} contracts, {len(found)} breaks"], bad=False)
+        raise fail(error) from None
+    say(found, bad=True)
+    say([f"{len(mine)} contracts, {len(found)} breaks"], bad=False)
     if found:
         raise typer.Exit(INCOMPATIBLE)
 
@@ -154,7 +133,7 @@ def evolve_command(
 def impact_command(
     field: Annotated[str, typer.Argument(help="topic.field, as orders_placed.total or orders_placed.lines.sku.")],
     services: Services = None,
-    contracts: Folder = _FOLDER,
+    contracts: Folder = FOLDER,
     as_json: AsJson = False,
 ) -> None:
     """Say who reads a field, and which fields of its topic nobody reads.
@@ -164,20 +143,20 @@ def impact_command(
     try:
         readers, unread = impact(field, views_of(services_of(configured(services, "services"))), load_contracts(contracts))
     except ConfigurationError as error:
-        raise _fail(error) from None
+        raise fail(error) from None
     if as_json:
         typer.echo(json.dumps({"readers": readers, "unread": unread}))
         return
     verb = "read" if len(readers) > 1 else "reads"
-    _say([f"{', '.join(readers)} {verb} {field}" if readers else f"nobody reads {field}"], bad=False)
+    say([f"{', '.join(readers)} {verb} {field}" if readers else f"nobody reads {field}"], bad=False)
     if unread:
-        _say([f"fields of the topic that nobody reads: {', '.join(unread)}"], bad=False)
+        say([f"fields of the topic that nobody reads: {', '.join(unread)}"], bad=False)
 
 
 @app.command("docs")
 def docs_command(
     services: Services = None,
-    contracts: Folder = _FOLDER,
+    contracts: Folder = FOLDER,
     to: Annotated[Path, typer.Option(help="Folder for the pages and asyncapi.json.")] = Path("build/contracts"),
     title: Annotated[str, typer.Option(help="Name of the system.")] = "Events",
     version: Annotated[str, typer.Option(help="Version of the system.")] = "1.0.0",
@@ -190,10 +169,10 @@ def docs_command(
         there, views = load_contracts(contracts), views_of(services_of(configured(services, "services")))
         pages = write_catalogue(to, there, views, title=title)
     except ConfigurationError as error:
-        raise _fail(error) from None
+        raise fail(error) from None
     document = asyncapi(there, views, title=title, version=version)
     (to / "asyncapi.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    _say([f"wrote {pages[0]}, {len(pages) - 1} events, and {to / 'asyncapi.json'}"], bad=False)
+    say([f"wrote {pages[0]}, {len(pages) - 1} events, and {to / 'asyncapi.json'}"], bad=False)
 
 
 @app.command("diff")
@@ -203,7 +182,7 @@ def diff_command(
     services: Annotated[
         list[str] | None, typer.Option("--service", help="Services that read it, as module:attribute.")
     ] = None,
-    contracts: Folder = _FOLDER,
+    contracts: Folder = FOLDER,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")] = False,
 ) -> None:
     """Say what changed between two versions, and who must do something. Exit code 4 when somebody must.
@@ -214,11 +193,11 @@ def diff_command(
         there = load_contracts(contracts)
         found = changes(_one(older, there), _one(newer, there), views_of(services_of(services or [])))
     except ConfigurationError as error:
-        raise _fail(error) from None
+        raise fail(error) from None
     if markdown:
         typer.echo(found.to_markdown())
     else:
-        _say(found.lines(), bad=False)
+        say(found.lines(), bad=False)
     if found.breaks or found.misfits:
         raise typer.Exit(INCOMPATIBLE)
 
@@ -239,8 +218,8 @@ def unpublish_command(
     type_name: Annotated[str, typer.Argument(metavar="TYPE")],
     version: int,
     against: Annotated[str, typer.Option(help="The contracts of main: what is there stays.")],
-    contracts: Folder = _FOLDER,
-    golden: Golden = _GOLDEN,
+    contracts: Folder = FOLDER,
+    golden: Golden = GOLDEN,
 ) -> None:
     """Take back a version that main does not have: it was published in this branch alone.
 
@@ -249,8 +228,8 @@ def unpublish_command(
     try:
         gone = unpublish(Path(contracts), topic, type_name, version, load_contracts(against), golden=golden)
     except ConfigurationError as error:
-        raise _fail(error) from None
-    _say([f"removed {each}" for each in gone], bad=False)
+        raise fail(error) from None
+    say([f"removed {each}" for each in gone], bad=False)
 
 
 @app.command("retire")
@@ -259,7 +238,7 @@ def retire_command(
     type_name: Annotated[str, typer.Argument(metavar="TYPE")],
     version: int,
     reason: Annotated[str, typer.Option(help="Why nothing of it is sent or waits any more.")],
-    contracts: Folder = _FOLDER,
+    contracts: Folder = FOLDER,
 ) -> None:
     """Record in the contract that a version is retired, so that a breaking change may follow.
 
@@ -268,5 +247,9 @@ def retire_command(
     try:
         done = retire(Path(contracts), topic, type_name, version, reason)
     except ConfigurationError as error:
-        raise _fail(error) from None
-    _say([f"{done.path} is retired"], bad=False)
+        raise fail(error) from None
+    say([f"{done.path} is retired"], bad=False)
+
+
+app.command("can-i-deploy")(can_i_deploy_command)
+app.command("record")(record_command)

@@ -132,7 +132,7 @@ class Conformance:
                 yield f"{path}.{name}" if path else name, "is missing"
         patterns = schema.get("patternProperties", {})
         more = schema.get("additionalProperties", True)
-        if more is False and self._is_reader and fields:
+        if more is False and self._is_reader and "properties" in schema:
             more = True
         for name, each in value.items():
             inner = f"{path}.{name}" if path else name

@@ -1,11 +1,11 @@
-"""Sources: where contracts are read from: a folder, a wheel, or an address that serves a list of files."""
+"""Sources: where contracts and records are read from: a folder, a wheel, or an address that serves a list of files."""
 
 from __future__ import annotations
 
 import json
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urljoin
 
 import urllib3
@@ -27,16 +27,28 @@ def load_contracts(source: str | Path) -> list[Contract]:
     Raises:
         ContractError: it cannot be read, or a file in it is no contract or lies in the wrong place; names source and file.
     """
-    text = str(source)
-    if text.startswith(("http://", "https://")):
-        files = _from_address(text if text.endswith("/") else text + "/")
-    elif text.endswith(".whl"):
-        files = _from_wheel(Path(text))
-    else:
-        files = _from_folder(Path(text))
-    contracts = [_read(path, content, text) for path, content in files]
+    files = read_files(source, "contracts", "*/*.v*.json", "eventbus contracts publish MODULE")
+    contracts = [_read(path, content, str(source)) for path, content in files]
     contracts.sort(key=lambda each: (each.topic, each.type, each.version))
     return contracts
+
+
+def read_files(source: str | Path, name: str, pattern: str, command: str) -> Iterator[tuple[str, bytes]]:
+    """Yield paths and contents of the files of a folder, of `name/` in a wheel, or of an address.
+
+    Args:
+        pattern: of the paths inside.
+        command: what makes the folder, for messages.
+
+    Raises:
+        ContractError: it cannot be read; names source and file.
+    """
+    text = str(source)
+    if text.startswith(("http://", "https://")):
+        return _from_address(text if text.endswith("/") else text + "/")
+    if text.endswith(".whl"):
+        return _from_wheel(Path(text), name, pattern)
+    return _from_folder(Path(text), pattern, command)
 
 
 def _read(path: str, content: bytes, source: str) -> Contract:
@@ -50,21 +62,22 @@ def _read(path: str, content: bytes, source: str) -> Contract:
     return contract
 
 
-def _from_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
+def _from_folder(folder: Path, pattern: str, command: str) -> Iterator[tuple[str, bytes]]:
     if not folder.is_dir():
-        raise ContractError(f"{folder}: no such folder; make it with: eventbus contracts publish MODULE")
-    for path in sorted(folder.glob("*/*.v*.json")):
+        raise ContractError(f"{folder}: no such folder; make it with: {command}")
+    for path in sorted(folder.glob(pattern)):
         yield path.relative_to(folder).as_posix(), path.read_bytes()
 
 
-def _from_wheel(wheel: Path) -> Iterator[tuple[str, bytes]]:
+def _from_wheel(wheel: Path, name: str, pattern: str) -> Iterator[tuple[str, bytes]]:
+    inside = f"/{name}/"
     try:
         with zipfile.ZipFile(wheel) as archive:
-            names = [name for name in archive.namelist() if "/contracts/" in f"/{name}" and ".v" in name]
-            for name in sorted(name for name in names if name.endswith(".json")):
-                if archive.getinfo(name).file_size > _LARGEST:
-                    raise ContractError(f"{wheel}: {name}: larger than {_LARGEST:,} bytes")
-                yield f"/{name}".split("/contracts/", 1)[1], archive.read(name)
+            found = {f"/{path}".split(inside, 1)[1]: path for path in archive.namelist() if inside in f"/{path}"}
+            for path in sorted(path for path in found if PurePosixPath(path).match(pattern)):
+                if archive.getinfo(found[path]).file_size > _LARGEST:
+                    raise ContractError(f"{wheel}: {found[path]}: larger than {_LARGEST:,} bytes")
+                yield path, archive.read(found[path])
     except (OSError, zipfile.BadZipFile) as error:
         raise ContractError(f"{wheel}: no wheel that can be read: {error}") from None
 

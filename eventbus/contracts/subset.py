@@ -174,7 +174,7 @@ class _Comparison:
         """Compare the entries that the reader does not name: of a map each."""
         wanted = read.get("properties", {})
         values = read.get("additionalProperties", True)
-        if values is False and wanted:
+        if values is False and "properties" in read:
             values = True  # a model passes over what it does not know
         patterns, theirs = written.get("patternProperties", {}), read.get("patternProperties", {})
         if values is not True or theirs:

@@ -13,6 +13,7 @@ import pytest
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
+OWNERS = ("services.orders.events", "services.fulfillment.events", "services.email_confirmation.events")
 SERVICES = ("services.orders:service", "services.fulfillment:service", "services.email_confirmation:services")
 
 
@@ -66,6 +67,34 @@ def test_a_change_that_breaks_fulfillment_is_refused_as_the_guide_shows(changed:
     guide = (ROOT / "docs" / "guides" / "contracts.md").read_text()
     for line in [*evolve.stderr.splitlines(), *check.stderr.splitlines()]:
         assert line in guide, line
+
+
+def test_a_deploy_is_asked_of_what_runs_as_the_guide_shows(changed: Path) -> None:
+    def asked(*arguments: str) -> subprocess.CompletedProcess[str]:
+        owners = [] if "--owner" in arguments else kept
+        return run("can-i-deploy", "--to", "production", "--release", "1.1.0", *owners, *arguments, cwd=changed)
+
+    kept = [each for name in OWNERS for each in ("--owner", name)]
+    environments = str(changed / "environments")
+    done = run("record", *SERVICES, "--env", "production", "--release", "1.0.0", *kept, "--environments", environments)
+    assert done.returncode == 0, done.stderr
+    refused = asked("services.orders:service", "--owner", "services.orders.events")
+    assert refused.returncode == 4, refused.stderr
+    for name in ("fulfillment", "email_confirmation"):
+        events = changed / "services" / name / "events.py"
+        text = events.read_text().replace("import Field", "import AliasChoices, Field")
+        events.write_text(
+            text.replace("Field(ge=1, le", 'Field(validation_alias=AliasChoices("quantity", "amount"), ge=1, le')
+        )
+    done = asked(*SERVICES)
+    assert done.returncode == 0, done.stderr
+    guide = (ROOT / "docs" / "guides" / "contracts.md").read_text()
+    for line in [*refused.stderr.splitlines(), *done.stdout.splitlines()]:
+        assert line in guide, line
+    last = json.loads(asked(*SERVICES, "--json").stdout)["order"][-1]
+    assert last == {"service": "orders", "release": "1.1.0"}
+    assert "did you mean production?" in asked(*SERVICES, "--to", "produktion").stderr
+    assert "belong to none of orders" in asked("services.orders:service").stderr
 
 
 def test_a_change_without_a_new_version_is_refused(changed: Path) -> None:
