@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +30,7 @@ from services.email_confirmation.settings import EmailSettings
 from services.email_confirmation.tables import claims, mails
 from tests.nsqd import HOST
 from tests.services.smtp import MailServer
+from tests.waiting import PATIENCE
 
 
 def job(**changes: Any) -> MailPrepared:
@@ -48,8 +50,12 @@ def start(new_url: Callable[[], str], harness: Harness) -> Iterator[Callable[...
     """Starts an email service on both kinds of databases in turn."""
     made: list[email.EmailApp] = []
 
-    def build(port: int, *, instance: str | None = None, url: str | None = None) -> email.EmailApp:
-        settings = EmailSettings(database_url=SecretStr(url or new_url()), smtp_port=port, concurrency=2)
+    def build(
+        port: int, *, instance: str | None = None, url: str | None = None, smtp_timeout: float = 10.0
+    ) -> email.EmailApp:
+        settings = EmailSettings(
+            database_url=SecretStr(url or new_url()), smtp_port=port, concurrency=2, smtp_timeout=smtp_timeout
+        )
         made.append(email.build(settings, instance=instance))
         harness.start(*made[-1].services)
         return made[-1]
@@ -68,24 +74,32 @@ def test_no_transaction_is_open_while_the_mail_server_is_spoken_to(
 
     def look() -> None:
         if url.startswith("sqlite"):
-            connection = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0.2, isolation_level=None)
+            connection = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=60.0, isolation_level=None)
             try:
-                connection.execute("BEGIN IMMEDIATE")  # fails while another transaction writes
+                connection.execute("BEGIN IMMEDIATE")  # fails where another transaction writes all the while
                 seen.append(True)
             except sqlite3.OperationalError:
                 seen.append(False)
             finally:
                 connection.close()
             return
-        with psycopg.connect(url) as other:
-            query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
-            seen.append(other.execute(query).fetchone() == (0,))
+        # other sessions of the service are between two statements for a moment; a transaction that waits for this mail stays
+        query = """
+            SELECT pid, xact_start FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'
+        """
+        with psycopg.connect(url, autocommit=True) as other:
+            waiting = still = set(other.execute(query))
+            deadline = time.monotonic() + 60.0
+            while still and time.monotonic() < deadline:
+                time.sleep(0.01)
+                still = waiting & set(other.execute(query))
+            seen.append(not still)
 
     server = MailServer(look=look)
     try:
-        start(server.port, url=url)
+        start(server.port, url=url, smtp_timeout=PATIENCE)
         harness.publish(job())
-        harness.settle(timeout=50.0)
+        harness.settle(timeout=PATIENCE)
         assert seen == [True]
         assert len(server.mails) == 1
     finally:
