@@ -307,7 +307,6 @@ def _publish(harness: Harness, kind: type[Event], fields: Fields) -> None:
 
 def run(histories: int, seed: int) -> tuple[list[str], dict[str, int]]:
     """Run histories; return where answer and truth differ, and how often each answer was given."""
-    logging.getLogger("eventbus").setLevel(logging.CRITICAL)
     wrong: list[str] = []
     said = {"yes": 0, "no": 0}
     for number in range(histories):
@@ -319,6 +318,7 @@ def run(histories: int, seed: int) -> tuple[list[str], dict[str, int]]:
 
 
 if __name__ == "__main__":
+    logging.getLogger("eventbus").setLevel(logging.CRITICAL)
     faults, answers = run(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1)
     sys.stdout.write("\n".join([*faults[:20], f"{len(faults)} wrong; {answers}"]) + "\n")
     sys.exit(bool(faults))
