@@ -51,8 +51,11 @@ test-busy: $(DEV_STAMP) asyncapi ## all tests beside six busy processes; how fas
 	@sh tools/get-nsq.sh 0
 	@sh tools/beside-busy.sh 6 $(BIN)/python $(TESTS) $(ARGS)
 
-asyncapi: # the official AsyncAPI schemas, for a test
-	@[ -d tools/asyncapi/node_modules ] || ! command -v npm >/dev/null || npm ci --prefix tools/asyncapi --silent --no-audit --no-fund
+NODE_STAMP := tools/asyncapi/node_modules/.package-lock.json
+asyncapi: $(NODE_STAMP) # official schemas and tools of others, for tests; without npm these are skipped
+
+$(NODE_STAMP): tools/asyncapi/package-lock.json
+	@! command -v npm >/dev/null || npm ci --prefix tools/asyncapi --silent --no-audit --no-fund --ignore-scripts
 
 test-containers: $(DEV_STAMP) ## the scenario in containers, with parts killed and stopped; needs docker compose
 	@$(BIN)/python -m pytest tests/containers -v $(ARGS)

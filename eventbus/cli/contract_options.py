@@ -19,6 +19,7 @@ Services = Annotated[
 ]
 Golden = Annotated[Path, typer.Option(help="Folder of the kept bytes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsSarif = Annotated[bool, typer.Option("--sarif", help="Print SARIF 2.1.0, for code review.")]
 FOLDER = "contracts"
 GOLDEN = Path("tests/contracts/golden")
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from eventbus.cli.contract_deploys import can_i_deploy_command, record_command
-from eventbus.cli.contract_options import FOLDER, GOLDEN, AsJson, Folder, Golden, Services, fail, say
+from eventbus.cli.contract_options import FOLDER, GOLDEN, AsJson, AsSarif, Folder, Golden, Services, fail, say
 from eventbus.cli.session import INCOMPATIBLE, out
 from eventbus.contracts.asyncapi import asyncapi
 from eventbus.contracts.catalogue import write_catalogue
@@ -19,6 +19,7 @@ from eventbus.contracts.evolution import MODES, Mode, check_evolution
 from eventbus.contracts.impact import impact
 from eventbus.contracts.publish import check_golden, publish, retire, unpublish
 from eventbus.contracts.reading import read_contract
+from eventbus.contracts.sarif import sarif
 from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.targets import configured, owned_events, services_of
 from eventbus.contracts.views import check_views, views_of
@@ -64,6 +65,7 @@ def check_command(
     owner: Annotated[list[str] | None, typer.Option(help="Modules of owners, to read the kept bytes too.")] = None,
     golden: Golden = GOLDEN,
     as_json: AsJson = False,
+    as_sarif: AsSarif = False,
 ) -> None:
     """Check that every event that owners may send can be read by every view. Exit code 4 when one cannot.
 
@@ -77,7 +79,9 @@ def check_command(
         broken = check_golden(golden, there, owners, views) if golden.is_dir() else []
     except ConfigurationError as error:
         raise fail(error) from None
-    if as_json:
+    if as_sarif:
+        typer.echo(json.dumps(sarif(misfits=misfits, golden=broken), indent=2))
+    elif as_json:
         found: dict[str, Any] = {
             "misfits": [
                 {"view": each.view.name, "reason": each.reason, "counterexample": each.counterexample} for each in misfits
@@ -184,6 +188,7 @@ def diff_command(
     ] = None,
     contracts: Folder = FOLDER,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")] = False,
+    as_sarif: AsSarif = False,
 ) -> None:
     """Say what changed between two versions, and who must do something. Exit code 4 when somebody must.
 
@@ -194,7 +199,9 @@ def diff_command(
         found = changes(_one(older, there), _one(newer, there), views_of(services_of(services or [])))
     except ConfigurationError as error:
         raise fail(error) from None
-    if markdown:
+    if as_sarif:
+        typer.echo(json.dumps(sarif(misfits=found.misfits, breaks=found.breaks), indent=2))
+    elif markdown:
         typer.echo(found.to_markdown())
     else:
         say(found.lines(), bad=False)
