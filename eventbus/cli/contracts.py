@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from eventbus.cli.contract_deploys import can_i_deploy_command, record_command
 from eventbus.cli.contract_options import FOLDER, GOLDEN, AsJson, AsSarif, Folder, Golden, Services, fail, say
-from eventbus.cli.session import INCOMPATIBLE, out
+from eventbus.cli.session import INCOMPATIBLE
 from eventbus.contracts.asyncapi import asyncapi
 from eventbus.contracts.catalogue import write_catalogue
 from eventbus.contracts.changes import changes
@@ -22,7 +23,8 @@ from eventbus.contracts.reading import read_contract
 from eventbus.contracts.sarif import sarif
 from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.targets import configured, owned_events, services_of
-from eventbus.contracts.views import check_views, views_of
+from eventbus.contracts.values import count_in_words, trial_count
+from eventbus.contracts.views import View, check_views, trials_of, views_of
 from eventbus.errors import ConfigurationError
 
 app = typer.Typer(
@@ -88,15 +90,21 @@ def check_command(
             ],
             "golden": broken,
             "views": {view.name: sorted(view.fields()) for view in views},
+            "tried": {view.name: trials_of(view, there) for view in views},
         }
         typer.echo(json.dumps(found))
     else:
         say([str(each) for each in misfits] + broken, bad=True)
-        for view in views:
-            out.print(f"{view.name} reads {', '.join(sorted(view.fields()))}", markup=False, highlight=False)
+        say([_reads(view, there) for view in views], bad=False)
         say([f"{len(views)} views, {len(there)} contracts, {len(misfits) + len(broken)} misfits"], bad=False)
     if misfits or broken:
         raise typer.Exit(INCOMPATIBLE)
+
+
+def _reads(view: View, there: list[Contract]) -> str:
+    tried = [f"{count_in_words(*counts)} of {name}" for name, counts in trials_of(view, there).items()]
+    fields = ", ".join(sorted(view.fields())) or "no field"
+    return f"{view.name} reads {fields}" + (f"; tried with {', '.join(tried)}" if tried else "")
 
 
 @app.command("evolve")
@@ -128,9 +136,17 @@ def evolve_command(
     except ConfigurationError as error:
         raise fail(error) from None
     say(found, bad=True)
-    say([f"{len(mine)} contracts, {len(found)} breaks"], bad=False)
+    say([f"{len(mine)} contracts, {len(found)} breaks{_tried(mine)}"], bad=False)
     if found:
         raise typer.Exit(INCOMPATIBLE)
+
+
+def _tried(contracts: list[Contract]) -> str:
+    """Return, in words, with how many values versions were compared; nothing where no event has two."""
+    supported = [each for each in contracts if each.retired is None]
+    events = Counter((each.topic, each.type) for each in supported)
+    counts = [trial_count(each, 200) for each in supported if events[each.topic, each.type] > 1]
+    return f"; {count_in_words(sum(one for one, _ in counts), sum(of for _, of in counts))} tried" if counts else ""
 
 
 @app.command("impact")

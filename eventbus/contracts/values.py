@@ -46,6 +46,17 @@ def trial_values(contract: Any, most: int = 500) -> tuple[list[Any], int]:
     return found[:most], len(found)
 
 
+def trial_count(contract: Any, most: int = 500) -> tuple[int, int]:
+    """Return how many values of a contract are tried, and of how many; past 2,000 nobody counts."""
+    values, total = trial_values(contract, most)
+    return len(values), total
+
+
+def count_in_words(tried: int, total: int) -> str:
+    """Return `212 of 212 values`, or `500 of more than 2,000 values`."""
+    return f"{tried:,} of {f'more than {_COUNTED:,}' if total >= _COUNTED else f'{total:,}'} values"
+
+
 def in_turn(sources: Iterable[Iterator[Any]]) -> Iterator[Any]:
     """Yield one of each, then the next of each."""
     left = list(sources)

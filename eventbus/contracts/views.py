@@ -17,7 +17,7 @@ from eventbus.contracts.contract import Contract, contract_of
 from eventbus.contracts.paths import field_paths
 from eventbus.contracts.schema import read_schema
 from eventbus.contracts.subset import differences
-from eventbus.contracts.values import trial_values
+from eventbus.contracts.values import trial_count, trial_values
 from eventbus.errors import ContractError, DecodeError, EncodeError
 from eventbus.event import Event, event_info, event_topic
 from eventbus.service import Service
@@ -107,6 +107,16 @@ def _check_version(view: View, contract: Contract) -> Iterator[Misfit]:
         yield Misfit(view, contract, str(each), shown)
     if refused is not None and not found:
         yield Misfit(view, contract, f"a value that the contract allows is refused: {refused[1]}", refused[0])
+
+
+def trials_of(view: View, contracts: Iterable[Contract]) -> dict[str, tuple[int, int]]:
+    """Return with how many values of how many a view is tried, for each supported version of its event, by name."""
+    topic, name = event_topic(view.event_type), event_info(view.event_type).name
+    return {
+        each.name: trial_count(each)
+        for each in contracts
+        if (each.topic, each.type) == (topic, name) and each.retired is None
+    }
 
 
 def _is_same(event_type: type[Event], contract: Contract) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, create_model
 
 from eventbus import Bus, ContractError, Event, Service, Value
 from eventbus.contracts import check_views, contract_of, impact, publish, views_of
+from eventbus.contracts.values import count_in_words
+from eventbus.contracts.views import View, trials_of
 from eventbus.settings import BusSettings
 from eventbus.sql import Database, Outbox, metadata
 
@@ -156,3 +159,14 @@ def test_warned_contracts_only_warn(folder: Path, caplog: pytest.LogCaptureFixtu
 def test_contracts_that_cannot_be_read_are_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="no such folder"):
         Bus("memory://", settings=settings(tmp_path / "nowhere", "enforce"))
+
+
+def test_the_report_says_of_how_many_values_how_many_were_tried() -> None:
+    fields: dict[str, Any] = {f"f{number}": (int, number) for number in range(190)}
+    keywords: Any = {"topic": "t", "version": 1}
+    many: type[Event] = create_model("Many", __base__=Event, __cls_kwargs__=keywords, **fields)
+    few: type[Event] = create_model("Few", __base__=Event, __cls_kwargs__=keywords, a=(bool, ...))
+    for kind, said in ((many, r"500 of [6-9]\d\d values"), (few, r"\d of \d values")):
+        counts = trials_of(View("s", "s", "h", kind), [contract_of(kind, "o")])
+        assert re.fullmatch(said, count_in_words(*counts[f"{kind.__name__} v1"])), counts
+    assert count_in_words(500, 2000) == "500 of more than 2,000 values"
