@@ -26,7 +26,9 @@ class _HasEngine(Protocol):
 class Attachment(Protocol[B_contra]):
     """Started with `Bus.attach` or with the first service that names it, and stopped with the bus.
 
-    It says itself what it needs of the bus: `start` may take a `Bus`, or a protocol with less in it.
+    It says itself what it needs of the bus: `start` may take a `Bus`, or a protocol with less in it. One that holds sockets,
+    connections or greenlets may have `abandon()` too, which is called in each forked child: to let go of the copies without
+    a word to anybody.
     """
 
     def start(self, bus: B_contra, /) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gevent.hub import get_hub
 
 from eventbus.errors import BusStateError
+from eventbus.runtime.forks import of_another_process
 
 
 class Ownership:
@@ -22,9 +23,7 @@ class Ownership:
             BusStateError: it is another process or another thread; says what to do.
         """
         if self.is_abandoned:
-            raise BusStateError(
-                "this bus belongs to the process that this one was forked from; make a new Bus in this process"
-            )
+            raise of_another_process("this bus", "Bus")
         if get_hub() is not self._hub:
             raise BusStateError(
                 "this bus belongs to the gevent hub of another thread; make a Bus in this thread, or hand the event or the "

@@ -11,6 +11,7 @@ from typing import Any
 import gevent
 from gevent import pywsgi
 
+from eventbus.runtime.forks import cut_off
 from eventbus.serving.http_limits import HttpLimits
 from eventbus.serving.request_handler import RequestHandler
 
@@ -65,6 +66,13 @@ class BoundedServer(_Server):  # type: ignore[misc]
             min(ready, key=lambda each: (each.wire.phase != "idle", each.wire.since)).give_way()
         gevent.spawn_later(_LOOK_AGAIN, self._start_accepting_if_started)
         return True
+
+    def abandon(self) -> None:
+        """In a forked child: cut off its copies of the listener and of the clients."""
+        self.stop_accepting()
+        for each in (self.socket, *(connection.socket for connection in self.connections)):
+            cut_off(each.fileno())
+        self.pool.kill(block=False)
 
     def close_idle(self) -> None:
         """Close the connections without a request, and each other one after its answer."""

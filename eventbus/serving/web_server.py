@@ -86,6 +86,12 @@ class WebServer:
             self._server.stop(timeout=timeout)
             self._server = None
 
+    def abandon(self) -> None:
+        """In a forked child: take no connection and answer no request, they are the parent's."""
+        if self._server is not None:
+            self._server.abandon()
+            self._server = None
+
     def is_idle(self) -> bool:
         """A server waits for clients, and a test knows when it sent a request."""
         return True

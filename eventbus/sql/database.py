@@ -9,18 +9,21 @@ from __future__ import annotations
 import contextvars
 import logging
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import gevent
 import sqlalchemy as sa
 from gevent import monkey
 from gevent.threadpool import ThreadPool
 from sqlalchemy import Connection, MetaData
 
 from eventbus.errors import BusStateError, ConfigurationError, DatabaseUnreachableError
-from eventbus.sql import schema, tables
-from eventbus.sql.drivers import READS, cancel, is_of, is_outage, postgresql_engine, sqlite_engine, watch_errors
+from eventbus.runtime.forks import of_another_process, owned
+from eventbus.sql import jobs, schema, tables
+from eventbus.sql.connections import Connections
+from eventbus.sql.drivers import READS, is_of, is_outage, postgresql_engine, sqlite_engine, watch_errors
 from eventbus.sql.unit import watch_units
 
 T = TypeVar("T")
@@ -28,10 +31,8 @@ T = TypeVar("T")
 log = logging.getLogger("eventbus.sql")
 
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
-_AFTER_COMMIT = "eventbus_after_commit"
 _CHORES = 4
 """Connections of the library's own work: relay, settling, receipts that come, receipts that go."""
-_in_thread: ContextVar[bool] = ContextVar("eventbus_in_database_thread", default=False)
 
 
 class Database:
@@ -94,9 +95,14 @@ class Database:
                 )
             else:
                 raise ConfigurationError(f"database {parsed.drivername!r}: unknown; give sqlite or postgresql (psycopg)")
+        self._connections = [Connections(each, is_own=self._is_owner) for each in {self.engine, self._chores}]
         for engine in {self.engine, self._chores}:
             watch_errors(engine)
             watch_units(engine)
+        self._is_used = not self._is_owner
+        self._is_abandoned = False
+        self._under_way: set[Any] = set()
+        owned(self)
         if self.is_sqlite:
             self._threads = self._chore_threads = ThreadPool(1)
         elif not _is_cooperative():
@@ -134,15 +140,29 @@ class Database:
         return is_outage(error) and (is_of((self.engine, self._chores), error) or not isinstance(error, sa.exc.DBAPIError))
 
     def _run(self, threads: ThreadPool | None, work: Callable[[Connection], Any], engine: sa.Engine) -> Any:
-        if threads is None:
-            return _transact(work, engine, _Job())
-        if _in_thread.get():
+        self._check_process()
+        self._is_used = True
+        here = gevent.getcurrent()
+        is_outermost = here not in self._under_way
+        self._under_way.add(here)
+        try:
+            return jobs.transact(work, engine, jobs.Job()) if threads is None else self._apply(threads, work, engine)
+        except Exception:  # in a child that was forked meanwhile, whatever it is
+            self._check_process()
+            raise
+        finally:
+            if is_outermost:
+                self._under_way.discard(here)
+
+    def _apply(self, threads: ThreadPool, work: Callable[[Connection], Any], engine: sa.Engine) -> Any:
+        if jobs.in_thread.get():
             raise BusStateError(
                 "a unit of work is under way already and another one inside would wait for it for ever; use its connection"
             )
-        job = _Job()
+        job = jobs.Job()
+        run = partial(job.run, hold=self._connections[0].turn) if self.is_sqlite else job.run
         try:
-            threads.apply(contextvars.copy_context().run, (job.run, work, engine))
+            threads.apply(contextvars.copy_context().run, (run, work, engine))
         except BaseException:  # thrown into this greenlet: the thread must not go on for nobody
             job.cancel()
             raise
@@ -192,7 +212,9 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Close all connections. Idempotent."""
+        """Close all connections. Idempotent; in a forked child those of its parent stay as they are."""
+        if self._is_abandoned:
+            return
         if self._is_owner:
             for threads, engine in ((self._threads, self.engine), (self._chore_threads, self._chores)):
                 if threads is None:
@@ -204,6 +226,38 @@ class Database:
                 threads.kill()
         self._threads = self._chore_threads = None
 
+    # -- forks ------------------------------------------------------------------------------------------------------
+
+    def quiesce(self) -> None:
+        """Before a fork, called by it: have nothing open that no copy may be made of."""
+        if not jobs.in_thread.get():
+            for each in self._connections:
+                each.quiesce()
+
+    def resume(self) -> None:
+        """After a fork, called by it in the parent."""
+        for each in self._connections:
+            each.resume()
+
+    def abandon(self) -> None:
+        """In a forked child, called by the fork: let go of the connections. One that was not used yet stays usable."""
+        if not self._is_used:
+            self.resume()
+            owned(self)
+            return
+        self._is_abandoned = True
+        for each in self._connections:
+            each.abandon()
+        for greenlet in self._under_way - {gevent.getcurrent()}:
+            gevent.kill(greenlet, self._not_ours())
+
+    def _check_process(self) -> None:
+        if self._is_abandoned:
+            raise self._not_ours() from None
+
+    def _not_ours(self) -> BusStateError:
+        return of_another_process(repr(self), "Database")
+
 
 def _parsed(url: str | sa.URL) -> sa.URL:
     try:
@@ -214,54 +268,6 @@ def _parsed(url: str | sa.URL) -> sa.URL:
             "hosts as postgresql://user:password@/name?host=one:5432&host=two:5432"
         ) from None
     return parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
-
-
-def _transact(work: Callable[[Connection], T], engine: sa.Engine, job: _Job) -> T:
-    with engine.connect() as connection:
-        connection.info.pop(_AFTER_COMMIT, None)  # of a transaction on this pooled connection that failed
-        job.connection = connection.connection.dbapi_connection
-        with connection.begin():
-            result = work(connection)
-        callbacks = connection.info.pop(_AFTER_COMMIT, ())
-    for callback in callbacks:
-        callback()
-    return result
-
-
-def after_commit(connection: Connection, callback: Callable[[], object]) -> None:
-    """Call `callback` when the unit of work of `connection` is committed; once, however often it is asked for.
-
-    It may be called in another thread. Of a transaction that `Database.transact` did not open nothing is known: then it is
-    never called.
-    """
-    callbacks = connection.info.setdefault(_AFTER_COMMIT, [])
-    if callback not in callbacks:
-        callbacks.append(callback)
-
-
-class _Job:
-    """A unit of work, as whoever waits for it sees it."""
-
-    def __init__(self) -> None:
-        self.error: BaseException | None = None
-        self.result: Any = None
-        self.connection: Any = None
-        self._is_done = False
-
-    def run(self, work: Callable[[Connection], Any], engine: sa.Engine) -> None:
-        """Do it in a thread; what it raises is raised where the result is taken."""
-        _in_thread.set(True)
-        try:
-            self.result = _transact(work, engine, self)
-        except BaseException as error:
-            self.error = error
-        finally:
-            self._is_done = True
-
-    def cancel(self) -> None:
-        """Break off the statement that it is in the middle of."""
-        if not self._is_done and self.connection is not None:
-            cancel(self.connection)
 
 
 def _is_cooperative() -> bool:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, event
 
 from eventbus.errors import ConfigurationError
+from eventbus.sql.connections import is_of_parent
 
 READS = "eventbus_reads"
 _OURS = "eventbus_engine"
@@ -117,6 +118,8 @@ def watch_errors(engine: sa.Engine) -> None:
 def cancel(connection: Any) -> None:
     """Break off the statement that a driver's connection is in the middle of, also at the server. Any thread may call it."""
     with contextlib.suppress(Exception):
+        if is_of_parent(connection):  # the statement is the parent's too
+            return
         if isinstance(connection, sqlite3.Connection):
             connection.interrupt()
         elif not connection.closed and connection.pgconn.transaction_status == 1:  # active

@@ -209,6 +209,13 @@ class Inbox:
             self._parked.stop(timeout)
             self._messenger = self._parked = None
 
+    def abandon(self) -> None:
+        """In a forked child: send nothing. Its database refuses what else is tried."""
+        for part in (self._messenger, self._parked):
+            if part is not None:
+                part.abandon()
+        self._messenger = self._parked = None
+
     def is_idle(self) -> bool:
         return self._messenger is None or self._parked is None or (self._messenger.is_idle() and self._parked.is_idle())
 

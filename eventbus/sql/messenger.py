@@ -20,7 +20,8 @@ from eventbus.engines.base import Engine
 from eventbus.errors import InvalidNameError
 from eventbus.runtime.failpoints import hit
 from eventbus.sql.cleaning import STEP, clean
-from eventbus.sql.database import Database, after_commit
+from eventbus.sql.database import Database
+from eventbus.sql.jobs import after_commit
 from eventbus.sql.receipts import HEARTBEAT, MOST_TYPES, REPLY, receipt_topic, receipts_given_on
 from eventbus.sql.rounds import Rounds
 from eventbus.sql.statements import delete_some, insert_once, skip_locked
@@ -74,6 +75,7 @@ class Messenger:
         )
         self.wake = self._rounds.wake
         self.is_idle = self._rounds.is_idle
+        self.abandon = self._rounds.abandon
 
     def stop(self, timeout: float) -> None:
         """Send what is due, and say that this replica serves its channels no more."""

@@ -23,8 +23,10 @@ from eventbus.errors import BusStateError, ConfigurationError
 from eventbus.event import Event, event_info, event_topic
 from eventbus.names import check_name
 from eventbus.publishing.publisher import Publisher
+from eventbus.runtime.forks import of_another_process
 from eventbus.sql.administration import forget
-from eventbus.sql.database import Database, after_commit
+from eventbus.sql.database import Database
+from eventbus.sql.jobs import after_commit
 from eventbus.sql.policy import OutboxPolicy
 from eventbus.sql.receipts import REPLY, Receipts, receipt_topic
 from eventbus.sql.relay import Relay
@@ -96,6 +98,7 @@ class Outbox:
         self._settling: Settling | None = None
         self._expected: dict[str, tuple[str, ...]] = {}
         self._watch: RelayWatch | None = None
+        self._is_abandoned = False
 
     def __repr__(self) -> str:
         return f"<Outbox of {self.source or 'the bus'} in {self.database!r}>"
@@ -134,8 +137,9 @@ class Outbox:
 
         Raises:
             EncodeError, MessageTooLargeError: it could never be sent; nothing was added.
-            BusStateError: the outbox is not attached to a bus.
+            BusStateError: the outbox is not attached to a bus, or the process that attached it was forked.
         """
+        self._check_process()
         if self._bus is None or self._publisher is None:
             raise BusStateError("this outbox is not attached to a bus; call bus.attach(outbox) or start its service first")
         topic = event_topic(type(event))
@@ -213,6 +217,7 @@ class Outbox:
         forget(self.database, topic, channel)
 
     def _time(self) -> float:
+        self._check_process()
         if self._bus is None:
             raise BusStateError("this outbox is not attached to a bus; call bus.attach(outbox) first")
         return self._bus.engine.clock.time()
@@ -221,6 +226,7 @@ class Outbox:
 
     def start(self, bus: Bus) -> None:
         """Begin to publish what is there, also from before a crash."""
+        self._check_process()
         if self._relay is not None:
             raise BusStateError("this outbox is attached to a bus already; make another Outbox on the same database")
         self.database.check_tables()
@@ -245,6 +251,18 @@ class Outbox:
             self._relay.stop(timeout)
             self._settling.stop(timeout)
             self._relay = self._settling = self._bus = self._watch = None
+
+    def abandon(self) -> None:
+        """In a forked child: publish nothing, settle nothing, and add nothing that nobody would publish."""
+        for part in (self._relay, self._settling):
+            if part is not None:
+                part.abandon()
+        self._relay = self._settling = self._bus = self._watch = None
+        self._is_abandoned = True
+
+    def _check_process(self) -> None:
+        if self._is_abandoned:
+            raise of_another_process(repr(self), "Outbox, Database and Bus")
 
     def is_idle(self) -> bool:
         return self._relay is None or self._settling is None or (self._relay.is_idle() and self._settling.is_idle())

@@ -23,7 +23,8 @@ from eventbus.names import PARKED, dead_letter_topic
 from eventbus.retry import Retry
 from eventbus.service import Service
 from eventbus.sql.claims import key_of, which
-from eventbus.sql.database import Database, after_commit
+from eventbus.sql.database import Database
+from eventbus.sql.jobs import after_commit
 from eventbus.sql.rounds import Rounds
 from eventbus.sql.statements import insert_once, within
 from eventbus.sql.tables import dead_letters
@@ -63,6 +64,7 @@ class Parked:
         )
         self.is_idle = self._rounds.is_idle
         self.stop = self._rounds.stop
+        self.abandon = self._rounds.abandon
 
     # -- in the inbox's transactions --------------------------------------------------------------------------------
 

@@ -65,6 +65,7 @@ class Relay:
         self.wake = self._rounds.wake
         self.is_idle = self._rounds.is_idle
         self.stop = self._rounds.stop
+        self.abandon = self._rounds.abandon
 
     def _work(self) -> float | None:
         self.rounds_done += 1

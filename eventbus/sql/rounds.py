@@ -133,6 +133,15 @@ class Rounds:
         self._async.stop()
         self._async.close()
 
+    def abandon(self) -> None:
+        """In a forked child: go on with nothing."""
+        self._is_stopping = True
+        self._greenlet.kill(block=False)
+        if self._lingering is not None:
+            self._lingering.cancel()
+        self._async.stop()
+        self._async.close()
+
     def _finish(self) -> None:
         self._greenlet.join()
         if self._failures:

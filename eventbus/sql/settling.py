@@ -78,6 +78,7 @@ class Settling:
             draw=bus.randomness.random,
         )
         self.is_idle = self._rounds.is_idle
+        self.abandon = self._rounds.abandon
 
     def stop(self, timeout: float) -> None:
         """End; nothing here is urgent."""

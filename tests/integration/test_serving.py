@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import gevent
 import pytest
 import urllib3
 
-from eventbus import ConfigurationError
+from eventbus import Bus, ConfigurationError
 from eventbus.serving import HealthApp, WebServer
 from tests.nsqd import Process
 from tests.ports import HOST, free_port
@@ -160,3 +162,24 @@ def test_an_address_that_is_taken_is_named() -> None:
         WebServer(HealthApp({}), port=first.port).start()
     first.stop_intake()
     first.stop(1.0)
+
+
+def test_a_forked_child_takes_no_request_of_its_parents() -> None:
+    def app(environ: object, start: Any) -> list[bytes]:
+        start("200 OK", [("Connection", "close")])
+        return [str(os.getpid()).encode()]
+
+    def ask() -> int:
+        return int(urllib3.request("GET", server.url, timeout=PATIENCE).data)
+
+    with Bus("memory://") as bus:
+        server = WebServer(app)
+        bus.attach(server)
+        child = os.fork()
+        if child == 0:
+            gevent.sleep(3.0)
+            os._exit(0)
+        said = {gevent.get_hub().threadpool.apply(ask) for _ in range(40)}
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert said == {os.getpid()}

@@ -16,8 +16,6 @@ wrong, with the socket, the protocol or the peer's silence, ends in one call of 
 from __future__ import annotations
 
 import logging
-import os
-import socket as stdlib_socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,6 +26,7 @@ from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.frames import ERROR, HEARTBEAT, Frame, FrameBuffer, ProtocolError
 from eventbus.engines.nsq.handshake import Session
 from eventbus.engines.nsq.layers import Layer
+from eventbus.runtime.forks import cut_off
 
 log = logging.getLogger("eventbus.nsq")
 
@@ -183,10 +182,7 @@ class Connection:
             self.is_open = False
             for watcher in (self._reader, self._writer):
                 watcher.stop()
-            dead, other = stdlib_socket.socketpair()
-            other.close()
-            with dead:
-                os.dup2(dead.fileno(), self._socket.fileno())
+            cut_off(self._socket.fileno())
 
     def _end(self) -> None:
         self.is_open = False

@@ -1,0 +1,141 @@
+"""Forks: a child touches nothing of its parent's databases, whatever it does first, and has its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+
+from eventbus.sql import Database, metadata
+from eventbus.sql.tables import outbox, receipts_due
+from tests.sql.events import effects_in, rows_of, tables
+from tests.waiting import PATIENCE
+
+# The parent forks while its relay, its inbox and a unit of work of its own are in the midst of it, and goes on afterwards.
+PROGRAM = """
+import sys
+if sys.argv[3] == "patched":
+    from gevent import monkey
+    monkey.patch_all()
+import gc, json, os, time
+import gevent, sqlalchemy as sa
+from eventbus import Bus, BusStateError, Service
+from eventbus.sql import Database, Inbox, Outbox, Receipts, SqlContext
+from tests.sql.events import Placed, Shipped, note
+
+url, first, _, childs = sys.argv[1:]
+database = Database(url)
+unused = Database(url)
+outbox = Outbox(database, source="shop", receipts=Receipts(timeout=30.0))
+inbox = Inbox(database, outbox=outbox)
+service = Service("shop")
+
+@service.on(Placed, inbox=inbox, concurrency=4)
+def ship(event: Placed, context: SqlContext) -> None:
+    note(context.connection, event.number)
+
+def place(number):
+    return lambda connection: outbox.add(connection, Placed(number=number))
+
+bus = Bus("memory://")
+bus.attach(outbox)
+bus.start(service)
+for number in range(20):
+    database.transact(place(number))
+sleeping = None
+if not database.is_sqlite:
+    sleeping = gevent.spawn(database.transact, lambda c: (note(c, 1000), c.execute(sa.text("SELECT pg_sleep(1)"))))
+gevent.sleep(0.2)
+ready, said = os.pipe()
+child = os.fork()
+if child == 0:
+    answer = "nothing"
+    began = time.monotonic()
+    try:
+        if first == "add":
+            outbox.add(None, Placed(number=500))
+        elif first == "transact":
+            database.transact(place(500))
+        elif first == "publish":
+            bus.publish(Placed(number=500))
+        elif first == "with":
+            with database:
+                pass
+        elif first == "collect":
+            bus = outbox = inbox = service = database = None
+            gc.collect()
+        gevent.sleep(1.2)  # the rest of what the parent waits for comes meanwhile
+        answer = "no error"
+    except BusStateError as error:
+        answer = str(error) if time.monotonic() - began < 1 else "late"
+    try:
+        with Database(url) as own:
+            own.transact(lambda connection: note(connection, 2000))
+        unused.transact(lambda connection: note(connection, 2001))
+        with Database(childs) as own, Bus("memory://") as mine:
+            # on a database of its own: a relay on the parent's rows would send them to this broker
+            out = Outbox(own, source="child", receipts=None)
+            mine.attach(out)
+            own.transact(lambda connection: out.add(connection, Shipped(number=1)))
+    except BaseException as error:
+        answer = f"of its own: {error!r}"
+    os.write(said, answer.encode())
+    sys.exit(0)
+for number in range(20, 120):
+    database.transact(place(number))
+if sleeping is not None:
+    sleeping.get(timeout=60)
+os.waitpid(child, 0)
+until = time.monotonic() + 60
+while outbox.backlog().waiting + outbox.backlog().unsettled and time.monotonic() < until:
+    gevent.sleep(0.05)
+left = outbox.backlog()
+bus.stop()
+database.transact(lambda connection: note(connection, 3000))
+database.close()
+print(json.dumps(dict(said=os.read(ready, 1000).decode(), left=left.waiting + left.unsettled)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("patching", "first"),
+    [
+        ("patched", "add"),
+        ("patched", "transact"),
+        ("patched", "sleep"),
+        ("unpatched", "publish"),
+        ("unpatched", "with"),
+        ("unpatched", "collect"),
+    ],
+)
+def test_a_forked_child_touches_nothing_of_its_parents_database(
+    new_database: Callable[..., Database], first: str, patching: str
+) -> None:
+    database, childs = new_database(), new_database()
+    for each in (database, childs):
+        each.create_tables(metadata, tables)
+    urls = [each.engine.url.render_as_string(hide_password=False) for each in (database, childs)]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, urls[0], first, patching, urls[1]],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    if first in ("add", "transact", "publish"):
+        assert "in this process" in found["said"]
+    else:
+        assert found["said"] == "no error"
+    assert found["left"] == 0
+    slept = [] if database.is_sqlite else [1000]
+    assert effects_in(database) == [*range(120), *slept, 2000, 2001, 3000], done.stderr
+    assert rows_of(database, receipts_due) == []
+    assert "sent again" not in done.stderr
+    sent = childs.read(lambda connection: connection.scalar(sa.select(sa.func.count(outbox.c.published_at))))
+    assert sent == 1
