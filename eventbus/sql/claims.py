@@ -87,6 +87,17 @@ def claim(
     return fresh, odd
 
 
+def unclaimed(connection: Connection, contexts: Sequence[Context], *, look_back: bool = False) -> list[int]:
+    """Return the positions of the events that nobody has claimed, the first of each; claim none."""
+    fresh: dict[Key, int] = {}
+    for position, context in enumerate(contexts):
+        key = key_of(context)
+        old = (key[0], "", "", key[3])
+        if key not in fresh and not _is_claimed(connection, key) and not (look_back and _is_claimed(connection, old)):
+            fresh[key] = position
+    return list(fresh.values())
+
+
 def has_old(connection: Connection) -> bool:
     """Whether there are claims of version 1."""
     return connection.scalar(sa.select(inbox.c.channel).where(inbox.c.topic == "").limit(1)) is not None

@@ -95,8 +95,8 @@ class Database:
                 )
             else:
                 raise ConfigurationError(f"database {parsed.drivername!r}: unknown; give sqlite or postgresql (psycopg)")
-        self._connections = [Connections(each, is_own=self._is_owner) for each in {self.engine, self._chores}]
-        for engine in {self.engine, self._chores}:
+        self._connections = [Connections(each, is_own=self._is_owner) for each in self.engines]
+        for engine in self.engines:
             watch_errors(engine)
             watch_units(engine)
         self._is_used = not self._is_owner
@@ -112,6 +112,11 @@ class Database:
 
     def __repr__(self) -> str:
         return f"<Database {self.engine.url.render_as_string(hide_password=True)}>"
+
+    @property
+    def engines(self) -> list[sa.Engine]:
+        """The SQLAlchemy engines: that of units of work, and where the library's own work has another one, that too."""
+        return [self.engine] if self._chores is self.engine else [self.engine, self._chores]
 
     def transact(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` returns, after its transaction is committed; rolled back when it raises.

@@ -9,6 +9,7 @@ out is cancelled at the server: it would hold its locks otherwise, the claim of 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from typing import Any
 
@@ -84,6 +85,12 @@ def sqlite_engine(url: sa.URL, *, lock_timeout: float, synchronous: str, connect
     in_memory = url.database in (None, "", ":memory:")
     engine = sa.create_engine(url, connect_args=arguments, **({"poolclass": sa.StaticPool} if in_memory else {}))
 
+    if not in_memory and not str(url.database).startswith("file:"):
+
+        @event.listens_for(engine, "do_connect")
+        def make(_dialect: object, _record: object, _args: object, _arguments: object) -> None:
+            _make_private(str(url.database))
+
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver's guess
@@ -97,6 +104,13 @@ def sqlite_engine(url: sa.URL, *, lock_timeout: float, synchronous: str, connect
         connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(READS) else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _make_private(path: str) -> None:
+    """Make the file of a database for its owner alone, whatever the umask says; one that is there keeps its mode. SQLite
+    gives the files beside it the same mode."""
+    with contextlib.suppress(OSError):  # it is there, or SQLite says what is wrong with the path
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def watch_errors(engine: sa.Engine) -> None:

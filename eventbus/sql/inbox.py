@@ -23,7 +23,7 @@ from eventbus.delivery.interrupts import Interrupt, StopInterrupt
 from eventbus.errors import ConfigurationError, InboxUnavailableError
 from eventbus.event import Event
 from eventbus.runtime.failpoints import hit
-from eventbus.sql.claims import claim, give_up, has_old
+from eventbus.sql.claims import claim, give_up, has_old, unclaimed
 from eventbus.sql.database import Database
 from eventbus.sql.drivers import is_conflict, sqlstate
 from eventbus.sql.messenger import Messenger
@@ -140,6 +140,24 @@ class Inbox:
                 "%r: it has the id of an event that was handled, and other data; passed over as a double", handled[position]
             )
         return handled, [open_ones[position] for position in fresh]
+
+    def unclaimed(self, contexts: Sequence[Context]) -> list[int]:
+        """Return where in `contexts` the events are that had no effect yet; a look that claims nothing.
+
+        Raises:
+            InboxUnavailableError: the database is away, or something is in its way.
+        """
+
+        def look(connection: Connection) -> list[int]:
+            open_ones = [position for position, context in enumerate(contexts) if not Parked.holds(connection, context)]
+            found = unclaimed(connection, [contexts[each] for each in open_ones], look_back=self._looks_back)
+            return [open_ones[each] for each in found]
+
+        try:
+            return self.database.read(look)
+        except BaseException as error:
+            self._judge(_Unit(self, contexts, lambda positions, mine: ()), error)
+            raise
 
     def context_of(self, context: Context, connection: Connection) -> SqlContext:
         """Return what the handler is given."""

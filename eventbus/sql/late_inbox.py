@@ -46,10 +46,6 @@ class LateContext(SqlContext):
         raise HandlerResultError(f"{self.service}: a handler of a LateInbox returns what is to be published")
 
 
-class _LookedError(Exception):
-    """Takes back the claims of a look at which events are new."""
-
-
 class LateInbox(Inbox):
     """An inbox that runs its handlers before the transaction with the claim; see the module's docstring.
 
@@ -61,19 +57,8 @@ class LateInbox(Inbox):
         self, contexts: Sequence[Context], run: Callable[[Sequence[int], Sequence[Context]], Sequence[Event]]
     ) -> None:
         """Run a handler on the events that are not claimed, then claim them and publish what it returned."""
-        fresh: list[int] = []
-
-        def look(positions: Sequence[int], _: Sequence[Context]) -> Sequence[Event]:
-            fresh.extend(positions)
-            raise _LookedError
-
-        try:
-            super().handle(contexts, look)
-        except _LookedError:
-            pass
-        else:
-            return  # all were claimed before, and their receipts are noted
-        results = run(fresh, [_late(contexts[position]) for position in fresh])
+        fresh = self.unclaimed(contexts)
+        results = run(fresh, [_late(contexts[position]) for position in fresh]) if fresh else ()
 
         def publish(positions: Sequence[int], _: Sequence[Context]) -> Sequence[Event]:
             if list(positions) != fresh:  # of a batch, some had their effect elsewhere meanwhile

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from eventbus.engines.memory import MemoryEngine
 from eventbus.engines.memory_channel import Channel
-from eventbus.errors import NotSent
+from eventbus.errors import NotSent, Rejected
 
 
 class FaultyEngine(MemoryEngine):
@@ -16,6 +16,10 @@ class FaultyEngine(MemoryEngine):
     """How many of the next messages are delivered twice."""
     losses: int = 0
     """How many of the next messages are confirmed and forgotten, as by nsqd when it crashes."""
+    lost_receipts: int = 0
+    """How many of the next messages with receipts are confirmed and forgotten."""
+    refused: frozenset[str] = frozenset()
+    """Topics of which every message is refused, as by a broker whose name rules or rights they hurt."""
     is_down: bool = False
     """Whether every publish fails, as when no broker can be reached."""
     order: Callable[[int], int] | None = None
@@ -24,6 +28,11 @@ class FaultyEngine(MemoryEngine):
     def publish(self, topic: str, body: bytes, *, delay: float, timeout: float) -> None:
         if self.is_down:
             raise NotSent(f"publish to {topic!r}: the test holds the broker down")
+        if topic in self.refused:
+            raise Rejected(f"publish to {topic!r}: the test lets the broker refuse this topic")
+        if self.lost_receipts and topic.endswith(".receipts"):
+            self.lost_receipts -= 1
+            return
         if self.losses and not topic.endswith((".dead", ".receipts")):
             self.losses -= 1
             return

@@ -238,6 +238,20 @@ class Harness:
         """Confirm each of the next `times` published events and forget it, as a broker that crashes."""
         self.engine.losses += times
 
+    def lose_receipts(self, times: int = 1) -> None:
+        """Confirm each of the next `times` messages with receipts, which inboxes send to outboxes, and forget it."""
+        self.engine.lost_receipts += times
+
+    @contextmanager
+    def refusing(self, *topics: str | type[Event]) -> Iterator[None]:
+        """Let the broker refuse every message of these topics while the block runs, and take those of others."""
+        before = self.engine.refused
+        self.engine.refused = before | {each if isinstance(each, str) else event_topic(each) for each in topics}
+        try:
+            yield
+        finally:
+            self.engine.refused = before
+
     @contextmanager
     def broker_down(self) -> Iterator[None]:
         """Let every publish fail while the block runs."""
