@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import gevent
@@ -104,7 +105,7 @@ class ScriptedNsqd:
 
 
 class Proxy:
-    """Forwards to an nsqd; can go silent, cut after so many bytes, and hand on in small pieces."""
+    """Forwards to an nsqd; can go silent, cut after so many bytes, and hand on in small pieces or random segments."""
 
     def __init__(self, target: Address) -> None:
         self.target = target
@@ -112,6 +113,7 @@ class Proxy:
         self.cut_downstream_after: int | None = None
         self.piece = 65536
         self.is_silent = False
+        self.segments: Random | None = None
         self.connections = 0
         self._server = StreamServer(("127.0.0.1", 0), self._serve)
         self._server.start()
@@ -143,9 +145,23 @@ class Proxy:
                         sink.sendall(data[:left])
                         return
                     setattr(self, limit, left - len(data))
-                sink.sendall(data)
+                if self.segments is None:
+                    sink.sendall(data)
+                else:
+                    self._send_in_segments(sink, data, self.segments)
         except OSError:
             pass
+
+    @staticmethod
+    def _send_in_segments(sink: Any, data: bytes, draw: Random) -> None:
+        # from single bytes to all that came at once; each is read before the next is there
+        most = draw.choice((1, 7, 64, 100_000))
+        while data:
+            size = draw.randint(1, most)
+            sink.sendall(data[:size])
+            data = data[size:]
+            gevent.sleep(0)
+        gevent.sleep(draw.choice((0, 0.002)))  # what comes meanwhile is one read
 
     @property
     def is_done_cutting(self) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from random import Random, randrange
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -16,9 +18,10 @@ from gevent.pywsgi import WSGIServer
 from eventbus import Bus, ConfigurationError, NotSent
 from eventbus.engines.nsq.engine import open_nsq
 from eventbus.engines.nsq.layers import DeflateLayer, Layer, SnappyLayer
+from eventbus.errors import EventBusError
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.nsqd import Nsqd, free_port
-from tests.peers import ScriptedNsqd, frame
+from tests.peers import Proxy, ScriptedNsqd, frame
 from tests.waiting import PATIENCE, eventually, fails_until_it_says
 
 Ends = Callable[[Any], Any]
@@ -75,6 +78,36 @@ def test_tls_with_a_trusted_certificate_carries_everything(
     """24: producers over TLS and compression, which gnsq cannot start."""
     nsqd = tls_nsqd(ends, certificates, "-tls-min-version=tls1.2")
     round_trip(make_bus(f"nsq+direct://{nsqd.tcp}", query=f"tls=true&tls_ca={certificates.ca}&compression={compression}"))
+
+
+HANDSHAKES = int(os.environ.get("HANDSHAKES", "25"))
+"""Of each kind; 200 by hand."""
+
+
+@pytest.mark.parametrize(
+    ("compression", "is_encrypted"),
+    [("deflate", False), ("snappy", False), ("none", True), ("deflate", True), ("snappy", True)],
+)
+def test_every_handshake_succeeds_however_the_stream_is_cut(
+    ends: Ends, certificates: Certificates, compression: str, is_encrypted: bool
+) -> None:
+    nsqd = tls_nsqd(ends, certificates) if is_encrypted else ends(Nsqd())
+    proxy = ends(Proxy(nsqd.tcp))
+    seed = randrange(2**32)
+    proxy.segments = Random(seed)
+    query = f"tls=true&tls_ca={certificates.ca}&" if is_encrypted else ""
+    failed: list[str] = []
+    for number in range(HANDSHAKES):
+        engine = open_nsq(f"{proxy.url}?{query}compression={compression}")
+        try:
+            engine.publish("t", b"%d" % number, delay=0.0, timeout=PATIENCE)
+        except EventBusError as error:
+            failed.append(str(error))
+        finally:
+            engine.close()
+    assert failed == [], f"seed {seed}"
+    assert proxy.connections == HANDSHAKES, "none was tried twice"
+    assert nsqd.get("/stats", format="json")["topics"][0]["message_count"] == HANDSHAKES
 
 
 @pytest.mark.parametrize("compression", ["deflate", "snappy"])
