@@ -86,9 +86,7 @@ class Bus:
         self.max_in_flight: int = preferred.get("max_in_flight", self.settings.max_in_flight)
         self.max_depth = self.settings.max_depth
         self.tracebacks = self.settings.tracebacks
-        self.max_dead = MaxDead(
-            count=self.settings.max_dead, size=self.settings.max_dead_bytes, unreadable=self.settings.max_dead_unreadable
-        )
+        self.max_dead = MaxDead.of(self.settings)
         self.quota: DeliveryQuota | None = None
         self.randomness = randomness
         self.ticker = Ticker()

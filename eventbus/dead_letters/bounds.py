@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import gevent
 
+from eventbus.settings import BusSettings
+
 log = logging.getLogger("eventbus.delivery")
 
 _ASK_EVERY = 30.0
@@ -31,11 +33,23 @@ class MaxDead:
         count: letters.
         size: bytes of them all, by the mean of those that this process parked.
         unreadable: bytes in an hour of those that are no event.
+        age: seconds since they were parked; 0 for ever.
     """
 
     count: int
     size: int
     unreadable: int
+    age: float = 0.0
+
+    @classmethod
+    def of(cls, settings: BusSettings) -> MaxDead:
+        """Return what the settings of a bus say."""
+        return cls(
+            count=settings.max_dead,
+            size=settings.max_dead_bytes,
+            unreadable=settings.max_dead_unreadable,
+            age=settings.max_dead_age,
+        )
 
 
 class DeadLetterBounds:

@@ -80,9 +80,15 @@ class DeadLetters:
         limit: int | None = None,
         where: Where | None = None,
         on_each: Callable[[DeadLetter], None] | None = None,
+        look_at: int | None = None,
     ) -> int:
-        """Throw dead letters away for good; arguments as for `replay`. Return how many."""
-        return self._each(_chosen(ids, where), limit, lambda letter: None, on_each, is_replayed=False)
+        """Throw dead letters away for good; arguments as for `replay`. Return how many.
+
+        Args:
+            look_at: most letters to look at, where `where` chooses among them; None for all.
+        """
+        chosen = _chosen(ids, where)
+        return self._each(chosen, limit, lambda letter: None, on_each, is_replayed=False, look_at=look_at)
 
     def _each(
         self,
@@ -92,10 +98,11 @@ class DeadLetters:
         on_each: Callable[[DeadLetter], None] | None,
         *,
         is_replayed: bool,
+        look_at: int | None = None,
     ) -> int:
         done = 0
         most = self._parked.count() if limit is None or where is not None else limit
-        with self._parked.hold(most) as held:
+        with self._parked.hold(most if look_at is None else min(most, look_at)) as held:
             chosen = [each for each in held if where is None or where(each[1])][:limit]
             for first in range(0, len(chosen), _TOLD_AT_ONCE):
                 some = chosen[first : first + _TOLD_AT_ONCE]

@@ -254,6 +254,10 @@ class Acknowledger:
         """Put back what waits for its dead letter still."""
         self._parker.give_up()
 
+    def dropped(self, letters: int) -> None:
+        """Count dead letters that went because of their age."""
+        self.counts[Outcome.DROPPED] += letters
+
     def _parked(self, parking: Parking, failure: BaseException | None, pause: float) -> None:
         self.under_way -= 1
         delivery, envelope, attempts = parking.delivery, parking.envelope, parking.attempts

@@ -23,7 +23,9 @@ from contextvars import Context as ContextVars
 import gevent
 
 from eventbus.context import Context
+from eventbus.dead_letters.mending import DeadLetters
 from eventbus.delivery.acknowledgement import Acknowledger
+from eventbus.delivery.aging import Aging
 from eventbus.delivery.circuit_breaker import State
 from eventbus.delivery.decoding import Decoder
 from eventbus.delivery.execution import Executor
@@ -80,6 +82,13 @@ class Dispatcher:
             binding.type_name: Route(binding, service.name, host.middleware, clock, release) for binding in bindings
         }
         self.decoder = Decoder(self, self._acknowledger, self._routes, self.unbegun)
+        self._aging = Aging(
+            DeadLetters(host.engine, topic, self.channel, timeout=host.publish_timeout),
+            clock,
+            host.max_dead.age,
+            host.randomness.random,
+            self._acknowledger.dropped,
+        )
         self._breaker = self.flow.breaker
         self._open, self._begin = self.decoder.open, self.execution.begin
 
@@ -99,6 +108,7 @@ class Dispatcher:
             return
         self.subscription = subscription
         self.flow.open(subscription)
+        self._aging.start()
 
     def make_context(self, envelope: Envelope, delivery: Delivery, attempt: int) -> Context:
         """Return the handler's view of a delivery."""
@@ -222,6 +232,7 @@ class Dispatcher:
     def hold(self) -> None:
         """Begin nothing more: what waits is taken from the workers, and kept for `stop_intake` to give back."""
         self.is_stopping = True
+        self._aging.stop()
         self.flow.close()
         waiting = self._held_back
         waiting.extend(self.workers.queue)
@@ -253,6 +264,7 @@ class Dispatcher:
     def abandon(self) -> None:
         """In a forked child: begin nothing, and go on with nothing that the parent is at."""
         self.is_stopping = True
+        self._aging.stop()
         self.flow.close()
         self.workers.queue.clear()
         gevent.killall(list(self.execution.running.by_greenlet), block=False)

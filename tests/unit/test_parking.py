@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventbus import Bus, Event, NotSent, Reject, Retry, Service
+from eventbus import Bus, Event, NotSent, Outcome, Reject, Retry, Service
 from eventbus.cli.letters import show, table, tree
 from eventbus.dead_letters import DeadLetter
 from eventbus.dead_letters.bounds import SAMPLE, DeadLetterBounds, MaxDead
@@ -22,6 +22,7 @@ from eventbus.dead_letters.parking import FIRST_PAUSE, LONGEST_PAUSE
 from eventbus.engines.memory import MemoryEngine, MemoryOptions
 from eventbus.errors import DecodeError, ReplayError
 from eventbus.settings import BusSettings
+from eventbus.testing import Harness
 from eventbus.wire.codec import Limits
 from tests.waiting import eventually
 
@@ -246,6 +247,31 @@ def test_past_its_bounds_a_channel_keeps_samples_and_counts_the_rest() -> None:
         eventually(lambda: sum(counts.values()) == 10 + 2 * SAMPLE)
         assert bus.dead_letters("t", "svc").count() == 12
         assert {outcome.value: count for outcome, count in counts.items()} == {"parked": 12, "dropped": 2 * SAMPLE - 2}
+
+
+def test_letters_past_their_age_go_except_for_samples() -> None:
+    service = Service("svc")
+
+    @service.on(Thing)
+    def handle(thing: Thing) -> None:
+        raise Reject("no")
+
+    day = 86400.0
+    with Harness(settings=BusSettings(max_dead_age=10 * day)) as harness:
+        harness.start(service)
+        count = 6 * SAMPLE
+        harness.bus.publish_all([Thing(number=number) for number in range(count)])
+        harness.settle()
+        harness.advance(9 * day)
+        letters = harness.bus.dead_letters("t", "svc")
+        assert letters.count() == count
+        harness.bus.publish(Thing(number=-1))
+        harness.settle()
+        harness.advance(2 * day)
+        eventually(lambda: harness.bus.dispatchers[0].counts[Outcome.DROPPED] > 0)
+        left = letters.list()
+        assert 1 < len(left) < count / 10, "samples, and the one that is young"
+        assert harness.bus.dispatchers[0].counts[Outcome.DROPPED] == count + 1 - len(left)
 
 
 def test_bytes_that_are_no_event_have_a_bound_of_their_own_in_each_hour() -> None:
