@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from eventbus.contracts.changes import changes
 from eventbus.contracts.contract import Contract, file_name
-from eventbus.contracts.dialect import BYTES, DECIMAL, TIME, URL, target
-from eventbus.contracts.paths import field_paths, split
+from eventbus.contracts.paths import covers, field_paths, read_paths, split
+from eventbus.contracts.picture import Picture, draw, subscriber
+from eventbus.contracts.schema import read_schema
 from eventbus.contracts.views import View
+from eventbus.contracts.words import described
 from eventbus.errors import ContractError
 from eventbus.event import event_info, event_topic
+
+_SCRIPT = (Path(__file__).parent / "pages" / "search.js").read_text("utf-8")
+_SCRIPT_HASH = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+"""The one script of the pages, which finds events: the policy of the pages lets this text run and no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,12 @@ class _Event:
     def description(self) -> str:
         return str(self.versions[-1].schema.get("description", ""))
 
+    @property
+    def words(self) -> str:
+        """What the search looks at."""
+        fields = {path for each in self.versions for path in field_paths(each.schema)}
+        return " ".join([self.type, self.topic, self.owner, *sorted(fields), *(view.name for view in self.readers)]).lower()
+
 
 def write_catalogue(folder: Path, contracts: Iterable[Contract], views: Iterable[View], *, title: str) -> list[Path]:
     """Write the pages into `folder` and return their paths; `index.html` is the first.
@@ -54,11 +69,13 @@ def write_catalogue(folder: Path, contracts: Iterable[Contract], views: Iterable
         raise ContractError("the catalogue needs an extra: pip install 'eventbus[contracts]'") from None
     pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "pages"), autoescape=True)
     pages.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
-    pages.globals.update(fields=_fields, title=title)
+    pages.globals.update(fields=_fields, history=_history, title=title, script=_SCRIPT, script_hash=_SCRIPT_HASH)
     events = _events(list(contracts), list(views))
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "index.html"]
-    written[0].write_text(pages.get_template("index.html").render(events=events, picture=_picture(events)), "utf-8")
+    written[0].write_text(
+        pages.get_template("index.html").render(events=events, picture=_picture(events), services=_services(events)), "utf-8"
+    )
     for event in events:
         written.append(folder / event.file)
         written[-1].write_text(pages.get_template("event.html").render(event=event), "utf-8")
@@ -78,118 +95,58 @@ def _events(contracts: list[Contract], views: list[View]) -> list[_Event]:
     ]
 
 
-def _fields(contract: Contract) -> list[dict[str, str]]:
-    return [{"path": path, **described(contract.schema, path)} for path in field_paths(contract.schema)]
-
-
-def described(schema: Mapping[str, Any], path: str) -> dict[str, str]:
-    """Return `type` and `description` of a field, in words."""
-    return _about(_find(schema, split(path)), schema)
-
-
-def _find(schema: Mapping[str, Any], path: Sequence[str]) -> list[Any]:
-    """Return what a path may mean: a field that several variants of a union have is found in each."""
-    found: list[Any] = [schema]
-    for name in path:
-        inner: list[Any] = []
-        for part in found:
-            for each in _unfolded(part, schema):
-                if name == "{}" and isinstance(each.get("additionalProperties"), Mapping):
-                    inner.append(each["additionalProperties"])
-                elif name in each.get("properties", {}):
-                    inner.append(each["properties"][name])
-        found = inner
-    return found
-
-
-def _unfolded(part: Any, root: Mapping[str, Any], depth: int = 0) -> list[Mapping[str, Any]]:
-    """Return the objects that a schema may mean, through references, unions and lists."""
-    if not isinstance(part, Mapping) or depth > 8:
-        return []
-    if "$ref" in part:
-        return _unfolded(target(part["$ref"], root), root, depth + 1)
-    inner = [*part.get("anyOf", ()), *part.get("oneOf", ()), *part.get("allOf", ()), *part.get("prefixItems", ())]
-    inner += [each for each in (part.get("items"),) if isinstance(each, Mapping)]
-    return [part, *(found for each in inner for found in _unfolded(each, root, depth + 1))]
-
-
-def _about(parts: Sequence[Any], root: Mapping[str, Any]) -> dict[str, str]:
-    described = next((str(each["description"]) for each in parts if isinstance(each, Mapping) and "description" in each), "")
-    types = " or ".join(dict.fromkeys(_type(each, root) for each in parts))
-    deprecated = any(isinstance(each, Mapping) and each.get("deprecated") for each in parts)
-    return {"type": types + (" (deprecated)" if deprecated else ""), "description": described}
-
-
-_LIMITS = {
-    **{"minimum": "from", "exclusiveMinimum": "above", "maximum": "up to", "exclusiveMaximum": "below"},
-    **{"multipleOf": "multiples of", "minLength": "at least", "maxLength": "at most", "minItems": "at least"},
-    **{"maxItems": "at most", "minProperties": "at least", "maxProperties": "at most", "pattern": "pattern"},
-    **{"maxDigits": "digits", "decimalPlaces": "decimal places", "relative": "in the", "schemes": "schemes"},
-}
-_UNITS = {"Length": " characters", "Items": " items", "Properties": " entries"}
-
-
-def _limits(part: Mapping[str, Any]) -> str:
-    found = []
-    for word in _LIMITS.keys() & part.keys():
-        unit = next((text for end, text in _UNITS.items() if word.endswith(end)), "")
-        value = ", ".join(part[word]) if isinstance(part[word], list) else part[word]
-        found.append((list(_LIMITS).index(word), f"{_LIMITS[word]} {value}{unit}"))
-    for keyword in (DECIMAL, TIME, URL):
-        if keyword in part and (text := _limits(part[keyword])):
-            found.append((100, text))
-    if BYTES in part:
-        found.append((101, _limits(part[BYTES]).replace("characters", "bytes")))
-    return ", ".join(text for _, text in sorted(found))
-
-
-def _type(part: Any, root: Mapping[str, Any], depth: int = 0) -> str:
-    if not isinstance(part, Mapping):
-        return "anything"
-    if "$ref" in part:
-        meant = target(part["$ref"], root)
-        named = str(part["$ref"].rsplit("/", 1)[1])
-        return f"{named}: {_type(meant, root, depth + 1)}" if isinstance(meant, Mapping) and "enum" in meant else named
-    if "enum" in part:
-        return "one of " + ", ".join(map(repr, part["enum"]))
-    if "const" in part:
-        return repr(part["const"])
-    branches = part.get("anyOf") or part.get("oneOf")
-    if branches and depth < 8:
-        return " or ".join(dict.fromkeys(_type(each, root, depth + 1) for each in branches))
-    kind = str(part.get("type", "anything"))
-    if kind == "array" and isinstance(part.get("items"), Mapping) and depth < 8:
-        kind = f"list of {_type(part['items'], root, depth + 1)}"
-    elif kind == "object" and isinstance(part.get("additionalProperties"), Mapping) and depth < 8:
-        kind = f"map of {_type(part['additionalProperties'], root, depth + 1)}"
-    limits = _limits(part)
-    named = " ".join(filter(None, (kind, str(part.get("format", "")))))
-    return f"{named} ({limits})" if limits else named
-
-
-def _subscriber(view: View) -> str:
-    return view.service if view.channel == view.service else f"{view.service}: {view.channel}"
-
-
-def _picture(events: Sequence[_Event]) -> dict[str, Any]:
-    """Return boxes in three columns, owners, topics and subscribers, and the lines between them."""
-    columns = (
-        sorted({event.owner for event in events}),
-        sorted({event.topic for event in events}),
-        sorted({_subscriber(view) for event in events for view in event.readers}),
+def _picture(events: Sequence[_Event]) -> Picture:
+    return draw(
+        [(event.owner, event.topic) for event in events],
+        [(event.topic, subscriber(view)) for event in events for view in event.readers],
+        {event.topic: f"{event.link}" for event in reversed(events)},
     )
-    height = max(map(len, columns), default=0) * 46 + 20
-    places: dict[tuple[int, str], tuple[int, int]] = {}
-    for number, names in enumerate(columns):
-        gap = height / (len(names) + 1)
-        for row, name in enumerate(names, 1):
-            places[number, name] = (10 + number * 320, int(row * gap) - 15)
-    lines = set()
-    for event in events:
-        owner, topic = places[0, event.owner], places[1, event.topic]
-        lines.add((owner[0] + 240, owner[1] + 15, topic[0], topic[1] + 15))
-        for view in event.readers:
-            reader = places[2, _subscriber(view)]
-            lines.add((topic[0] + 240, topic[1] + 15, reader[0], reader[1] + 15))
-    boxes = [{"x": x, "y": y, "text": name} for (_, name), (x, y) in places.items()]
-    return {"height": height, "boxes": boxes, "lines": sorted(lines)}
+
+
+def _services(events: Sequence[_Event]) -> dict[str, dict[str, Any]]:
+    """Return what each owner publishes and each subscriber reads, with the anchors to which the picture leads."""
+    owners = {event.owner for event in events}
+    readers = {subscriber(view) for event in events for view in event.readers}
+    return {
+        name: {
+            "anchor": f"owner-{name}" if name in owners else f"reader-{name}",
+            "also": f"reader-{name}" if name in owners & readers else "",
+            "sends": [event for event in events if event.owner == name],
+            "reads": [event for event in events if any(subscriber(view) == name for view in event.readers)],
+        }
+        for name in sorted(owners | readers)
+    }
+
+
+def _fields(event: _Event, contract: Contract) -> list[dict[str, Any]]:
+    """Return a row for each field: what it is, since which version it is there, and who reads it."""
+    earlier = [set(field_paths(each.schema)) for each in event.versions if each.version <= contract.version]
+    numbers = [each.version for each in event.versions if each.version <= contract.version]
+    read = {view.name: read_paths(read_schema(view.event_type)) for view in event.readers}
+    rows = []
+    for path in field_paths(contract.schema):
+        since = contract.version
+        for number, paths in zip(reversed(numbers), reversed(earlier), strict=True):
+            if path not in paths:
+                break
+            since = number
+        asked = split(path)
+        rows.append(
+            {
+                "path": path,
+                "anchor": f"v{contract.version}.{path}",
+                "since": f"since v{since}" if since > event.versions[0].version else "",
+                "readers": sorted(name for name, paths in read.items() if any(covers(*each, asked) for each in paths)),
+                **described(contract.schema, path),
+            }
+        )
+    return rows
+
+
+def _history(event: _Event, contract: Contract) -> list[str]:
+    """Return what changed since the version before, a change on each line; nothing for the first."""
+    older = [each for each in event.versions if each.version < contract.version]
+    if not older:
+        return []
+    found = changes(older[-1], contract)
+    return [each for each in found.lines()[1:] if each.startswith(("+ ", "- ", "~ "))] or ["no field changed"]

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eventbus.contracts.catalogue import described
 from eventbus.contracts.contract import Contract
 from eventbus.contracts.evolution import Break, breaks
 from eventbus.contracts.paths import field_paths
 from eventbus.contracts.views import Misfit, View, check_views
+from eventbus.contracts.words import described
 from eventbus.event import event_info, event_topic
 
 

@@ -7,13 +7,17 @@ import os
 import re
 import shutil
 import subprocess
+from datetime import datetime, timedelta
+from decimal import Decimal
 from html import unescape
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import jsonschema
 import pytest
+from pydantic import Field
 
-from eventbus import Event, Service
+from eventbus import Event, Service, Value
 from eventbus.contracts import contract_of, load_contracts, views_of
 from eventbus.contracts.asyncapi import asyncapi
 from eventbus.contracts.catalogue import write_catalogue
@@ -45,6 +49,54 @@ def test_the_document_is_valid_and_tells_who_does_what() -> None:
         part = document
         for step in target[2:].split("/"):
             part = part[step]
+
+
+PARSE = """
+const fs = require("node:fs");
+const { Parser } = require("@asyncapi/parser");
+new Parser().parse(fs.readFileSync(0, "utf8")).then(({ diagnostics }) => console.log(JSON.stringify(diagnostics)));
+"""
+
+
+def test_the_official_parser_finds_no_fault_in_it() -> None:
+    tools = ROOT / "tools" / "asyncapi"
+    if not (tools / "node_modules" / "@asyncapi" / "parser").exists() or shutil.which("node") is None:
+        missing("the AsyncAPI parser is not here; npm ci --prefix tools/asyncapi")
+    contracts = [*load_contracts(ROOT / "contracts"), contract_of(Nasty, "orders"), contract_of(Wide, "orders")]
+    document = asyncapi(contracts, views_of(services_of(SERVICES)), title="shop", version="1.0.0")
+    done = subprocess.run(
+        ["node", "-e", PARSE],
+        cwd=tools,
+        input=json.dumps(document),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert [each for each in found if each["severity"] < 2] == [], "no error and no warning"
+
+
+class Part(Value):
+    kind: Literal["part"]
+    inner: list[Part] = []
+
+
+class Whole(Value):
+    kind: Literal["whole"]
+
+
+class Wide(Event, topic="wide", version=1, name="Wide/Event"):
+    """All kinds of fields."""
+
+    any: Any
+    choice: Annotated[Part | Whole, Field(discriminator="kind")]
+    pairs: dict[str, tuple[int, Decimal]]
+    raw: bytes = Field(max_length=9)
+    at: datetime | None = None
+    span: timedelta = timedelta(0)
+    some: set[Literal[1, 2]] = Field(default_factory=set)
+    limits: Annotated[Decimal, Field(max_digits=5, decimal_places=2)] = Decimal(1)
 
 
 def browser() -> str:

@@ -1,0 +1,105 @@
+"""A real browser by its DevTools protocol, over a pipe: pages at a width, in light or dark, and what they look like then."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import select
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.waiting import PATIENCE
+
+
+class Browser:
+    """A Chromium with one page; a context manager."""
+
+    def __init__(self, program: str, profile: Path) -> None:
+        self._to, self._from = os.pipe(), os.pipe()
+        # DevTools speaks on the descriptors 3 and 4, which may be these pipes' own
+        read, write = (fcntl.fcntl(each, fcntl.F_DUPFD, 20) for each in (self._to[0], self._from[1]))
+        command = [
+            *(program, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
+            *("--disable-component-update", "--disable-sync", "--disable-quic", "--remote-debugging-pipe"),
+            *(f"--user-data-dir={profile}", "about:blank"),
+        ]
+        script = f'exec 3<&{read} 4>&{write}; exec "$@"'
+        self._process = subprocess.Popen(
+            ["bash", "-c", script, "browser", *command],
+            pass_fds=(read, write),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for each in (read, write, self._to[0], self._from[1]):
+            os.close(each)
+        self._buffer = b""
+        self._number = 0
+        self.faults: list[str] = []
+        target = self._call("Target.getTargets")["targetInfos"][0]["targetId"]
+        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self._call(f"{domain}.enable")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._to[1])
+        os.close(self._from[0])
+
+    _session: str | None = None
+
+    def _call(self, method: str, **parameters: Any) -> Any:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        os.write(self._to[1], json.dumps(message).encode() + b"\0")
+        while True:
+            found = self._next()
+            if found.get("id") == self._number:
+                assert "error" not in found, found["error"]
+                return found["result"]
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            assert select.select([self._from[0]], [], [], PATIENCE)[0], "the browser says nothing"
+            self._buffer += os.read(self._from[0], 1 << 20)
+        line, self._buffer = self._buffer.split(b"\0", 1)
+        found: dict[str, Any] = json.loads(line)
+        if found.get("method") == "Log.entryAdded" and found["params"]["entry"]["level"] == "error":
+            self.faults.append(found["params"]["entry"]["text"])
+        if found.get("method") == "Runtime.exceptionThrown":
+            self.faults.append(found["params"]["exceptionDetails"]["text"])
+        return found
+
+    def show(self, page: Path, *, width: int, is_dark: bool, anchor: str = "") -> None:
+        """Load a page at a width in pixels; narrow ones as on a phone."""
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
+        self._call("Emulation.setEmulatedMedia", features=[scheme])
+        self._call("Page.navigate", url=page.as_uri() + anchor)
+        while self.value("document.readyState") != "complete" or self.value("location.pathname") != page.as_uri()[7:]:
+            pass
+
+    def value(self, expression: str) -> Any:
+        """Return what an expression of JavaScript gives."""
+        return self._call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+
+    def point_at(self, x: float, y: float) -> None:
+        """Move the pointer."""
+        self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def type(self, text: str) -> None:
+        """Type into what has the focus."""
+        self._call("Input.insertText", text=text)
+
+    def picture(self) -> bytes:
+        """Return a PNG of what is shown."""
+        return base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
