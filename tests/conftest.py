@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -69,3 +70,9 @@ def new_database(new_url: Callable[[], str]) -> Iterator[Callable[..., Database]
     yield make
     for each in made:
         each.close()
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector leave alone what was loaded for all tests."""
+    gc.collect()
+    gc.freeze()

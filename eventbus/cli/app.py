@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -88,3 +89,5 @@ def root(
 
     Exit codes: 0 well, 1 failed, 2 wrong use or settings, 3 no broker, 4 something does not fit its contract.
     """
+    gc.freeze()  # the command is loaded by now
+    gc.enable()
