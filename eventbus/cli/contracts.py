@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from eventbus.cli.contract_codegen import codegen_command
 from eventbus.cli.contract_deploys import can_i_deploy_command, record_command
 from eventbus.cli.contract_options import FOLDER, GOLDEN, AsJson, AsSarif, Folder, Golden, Services, fail, say
 from eventbus.cli.session import INCOMPATIBLE
@@ -276,3 +277,4 @@ def retire_command(
 
 app.command("can-i-deploy")(can_i_deploy_command)
 app.command("record")(record_command)
+app.command("codegen")(codegen_command)
