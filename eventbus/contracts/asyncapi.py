@@ -15,6 +15,7 @@ from eventbus.contracts.views import View
 from eventbus.event import event_info, event_topic
 
 _CONTENT = "application/msgpack"
+_FORMAT = "application/schema+json;version=draft-2020-12"
 
 
 def asyncapi(contracts: Iterable[Contract], views: Iterable[View], *, title: str, version: str) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def asyncapi(contracts: Iterable[Contract], views: Iterable[View], *, title: str
             "summary": str(contract.schema.get("description", "")),
             "contentType": _CONTENT,
             "headers": _HEADERS,
-            "payload": payload,
+            "payload": {"schemaFormat": _FORMAT, "schema": payload},
             "examples": [{"payload": each} for each in contract.examples],
             "x-deprecated": contract.is_deprecated,
         }
@@ -100,12 +101,17 @@ def _moved(schema: Mapping[str, Any], name: str) -> tuple[dict[str, Any], dict[s
         moved = {word: value for word, value in mapped(part, walk).items() if word != "$defs"}
         target = moved.get("$ref")
         if isinstance(target, str) and target.startswith("#/$defs/"):
-            moved["$ref"] = f"#/components/schemas/{_key(name, target.removeprefix('#/$defs/'))}"
+            moved["$ref"] = f"#/components/schemas/{_key(name, target.removeprefix('#/$defs/'))}/schema"
+        elif target == "#":
+            moved["$ref"] = f"#/components/messages/{name}/payload/schema"
         if isinstance(moved.get("discriminator"), Mapping):  # the name of the tag alone; the variants have its values
             moved["discriminator"] = moved["discriminator"]["propertyName"]
         return moved
 
-    return walk(schema), {_key(name, inner): walk(each) for inner, each in schema.get("$defs", {}).items()}
+    inside = {
+        _key(name, inner): {"schemaFormat": _FORMAT, "schema": walk(each)} for inner, each in schema.get("$defs", {}).items()
+    }
+    return walk(schema), inside
 
 
 def _key(name: str, inner: str) -> str:

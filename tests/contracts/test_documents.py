@@ -49,6 +49,8 @@ def test_the_document_is_valid_and_tells_who_does_what() -> None:
         part = document
         for step in target[2:].split("/"):
             part = part[step]
+    formats = {each["payload"]["schemaFormat"] for each in document["components"]["messages"].values()}
+    assert formats == {"application/schema+json;version=draft-2020-12"}
 
 
 PARSE = """
@@ -122,8 +124,8 @@ class Twin(Event, topic="elsewhere", version=1, name="OrderPlaced"):
 def test_two_topics_may_carry_events_of_one_name() -> None:
     contracts = [*load_contracts(ROOT / "contracts"), contract_of(Twin, "others")]
     messages = asyncapi(contracts, [], title="shop", version="1.0.0")["components"]["messages"]
-    assert "other" in messages["elsewhere.OrderPlaced.v1"]["payload"]["properties"]
-    assert "order_id" in messages["orders_placed.OrderPlaced.v1"]["payload"]["properties"]
+    assert "other" in messages["elsewhere.OrderPlaced.v1"]["payload"]["schema"]["properties"]
+    assert "order_id" in messages["orders_placed.OrderPlaced.v1"]["payload"]["schema"]["properties"]
 
 
 class Nasty(Event, topic="nasty", version=1):
