@@ -13,6 +13,7 @@ from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.views import check_views, views_of
 from eventbus.doctor.channels import check_channels
 from eventbus.doctor.cluster import check_cluster
+from eventbus.doctor.databases import check_databases
 from eventbus.doctor.environment import check_environment
 from eventbus.doctor.findings import Finding, fault, note, ok
 from eventbus.engines.nsq.engine import NsqEngine
@@ -36,6 +37,7 @@ def examine(bus: Bus, services: Sequence[Service], *, contracts: str, watch: flo
     known = dict.fromkeys(name.upper() for model in (BusSettings, NsqOptions) for name in model.model_fields)
     yield from check_environment(known)
     yield from _contracts(services, contracts)
+    yield from check_databases(services)
     is_reachable = True
     try:
         bus.engine.ping(timeout=bus.publish_timeout)

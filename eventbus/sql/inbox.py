@@ -80,6 +80,11 @@ class Inbox:
         return f"<Inbox in {self.database!r}>"
 
     @property
+    def outbox(self) -> Outbox | None:
+        """What handlers publish through."""
+        return self._outbox
+
+    @property
     def context_type(self) -> type[SqlContext]:
         return SqlContext
 

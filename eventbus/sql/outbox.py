@@ -23,6 +23,7 @@ from eventbus.errors import BusStateError, ConfigurationError
 from eventbus.event import Event, event_info, event_topic
 from eventbus.names import check_name
 from eventbus.publishing.publisher import Publisher
+from eventbus.runtime.clock import SystemClock
 from eventbus.runtime.forks import of_another_process
 from eventbus.sql.administration import forget
 from eventbus.sql.database import Database
@@ -188,8 +189,8 @@ class Outbox:
     # -- looking ----------------------------------------------------------------------------------------------------
 
     def backlog(self) -> Backlog:
-        """Return what is still to do; one query."""
-        now = self._time()
+        """Return what is still to do; one query. Before the outbox is attached, by the machine's clock."""
+        now = SystemClock.time() if self._bus is None else self._bus.engine.clock.time()
         waits = outbox.c.published_at.is_(None)
         is_due = outbox.c.due_at <= now
         age = sa.func.min(sa.func.coalesce(sa.func.nullif(outbox.c.due_at, 0), outbox.c.created_at))
@@ -215,12 +216,6 @@ class Outbox:
     def forget(self, topic: str, channel: str) -> None:
         """Wait no more for a channel that is gone for good."""
         forget(self.database, topic, channel)
-
-    def _time(self) -> float:
-        self._check_process()
-        if self._bus is None:
-            raise BusStateError("this outbox is not attached to a bus; call bus.attach(outbox) first")
-        return self._bus.engine.clock.time()
 
     # -- as an attachment -------------------------------------------------------------------------------------------
 
