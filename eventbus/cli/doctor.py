@@ -37,7 +37,9 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     bus: BusUrl = None,
 ) -> None:
-    """Check versions, limits, brokers, channels, contracts, databases; say what is wrong and how to mend it. Changes nothing.
+    """Check versions, limits, brokers, channels, contracts and databases; say what is wrong and how to mend it.
+
+    Changes nothing.
 
     Exit code 3 when no broker answers, 4 when a contract does not fit, 1 for other faults.
 

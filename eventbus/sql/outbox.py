@@ -190,6 +190,7 @@ class Outbox:
 
     def backlog(self) -> Backlog:
         """Return what is still to do; one query. Before the outbox is attached, by the machine's clock."""
+        self._check_process()
         now = SystemClock.time() if self._bus is None else self._bus.engine.clock.time()
         waits = outbox.c.published_at.is_(None)
         is_due = outbox.c.due_at <= now
