@@ -96,9 +96,10 @@ bench: $(DEV_STAMP) nsq ## benchmarks beside peers; ARGS="--json FILE --plot FIL
 	@$(BIN)/pip install --quiet --require-hashes -r requirements/bench.lock
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-fuzz: $(DEV_STAMP) ## throw bytes at the decoder, and random owners and views at the contracts; SECONDS=60 PAIRS=20000
+fuzz: $(DEV_STAMP) ## throw bytes at the decoder, random owners and views and histories of deploys at the contracts; SECONDS=60 PAIRS=20000 HISTORIES=200
 	@$(BIN)/python -m tests.fuzz.decoder --seconds $(or $(SECONDS),60)
 	@$(BIN)/python -m tests.contracts.pairs --pairs $(or $(PAIRS),20000)
+	@$(BIN)/python -m tests.contracts.histories $(or $(HISTORIES),200)
 
 lock: $(DEV_STAMP) ## resolve the dependencies anew; the lock files record hashes and no address
 	@sh tools/lock.sh

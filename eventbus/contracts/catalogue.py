@@ -99,7 +99,8 @@ def _picture(events: Sequence[_Event]) -> Picture:
     return draw(
         [(event.owner, event.topic) for event in events],
         [(event.topic, subscriber(view)) for event in events for view in event.readers],
-        {event.topic: f"{event.link}" for event in reversed(events)},
+        {event.topic: event.link for event in reversed(events)},
+        "index.html",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from eventbus.contracts.views import View
 
@@ -54,13 +55,16 @@ def subscriber(view: View) -> str:
     return view.service if view.channel == view.service else f"{view.service}: {view.channel}"
 
 
-def draw(sending: Iterable[tuple[str, str]], reading: Iterable[tuple[str, str]], links: Mapping[str, str]) -> Picture:
+def draw(
+    sending: Iterable[tuple[str, str]], reading: Iterable[tuple[str, str]], links: Mapping[str, str], page: str = ""
+) -> Picture:
     """Return the picture.
 
     Args:
         sending: owner and topic.
         reading: topic and subscriber.
         links: where the box of a topic leads.
+        page: the page that has the names' anchors.
     """
     sent, read = sorted(set(sending)), sorted(set(reading))
     columns = [sorted({one for one, _ in sent}), sorted({topic for _, topic in sent}), sorted({one for _, one in read})]
@@ -73,7 +77,7 @@ def draw(sending: Iterable[tuple[str, str]], reading: Iterable[tuple[str, str]],
         step = height / (len(names) + 1)
         for row, name in enumerate(names, 1):
             text = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}\u2026"
-            link = links.get(name, "") if number == 1 else f"#{'owner' if number == 0 else 'reader'}-{name}"
+            link = links.get(name, "") if number == 1 else f"{page}#{('owner-', '', 'reader-')[number]}{quote(name)}"
             mark = f"n{number}-{row}"
             boxes[number, name] = Box(left, round(row * step) - _BOX // 2, widths[number], name, text, mark, link)
         left += widths[number] + _GAP
