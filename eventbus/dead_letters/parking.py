@@ -36,6 +36,8 @@ LOUD_AFTER = 60.0
 """Seconds of failures after which each further one is critical."""
 _MOST_LETTERS, _MOST_BYTES = 64, 1024 * 1024
 """Of one batch: little enough that the hub has its turn between two of them."""
+_LINGER = 0.005
+"""Seconds in which letters gather: parking is not urgent, and a batch costs the good events as much as a letter does."""
 _DECLARE_AGAIN = 600.0
 """Seconds after which the channel is declared again where letters still come: a broker may have been wiped."""
 
@@ -120,6 +122,8 @@ class Parker:
             while self._waiting:
                 try:
                     self._declare_once()
+                    if len(self._waiting) < _MOST_LETTERS:
+                        gevent.sleep(_LINGER)
                     self._park_batch()
                 except BaseException as error:  # a stray exception ends nothing here
                     log.warning("a stray %s reached the parking of %s", type(error).__name__, self._dead_topic)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from eventbus import Bus, Event, NotSent, Outcome, Reject, Retry, Service
 from eventbus.cli.letters import show, table, tree
-from eventbus.dead_letters import DeadLetter
+from eventbus.dead_letters import DeadLetter, parking
 from eventbus.dead_letters.bounds import SAMPLE, DeadLetterBounds, MaxDead
 from eventbus.dead_letters.letter import RESERVE, TYPE, read_letter, write_letter
 from eventbus.dead_letters.parking import FIRST_PAUSE, LONGEST_PAUSE
@@ -247,6 +247,28 @@ def test_past_its_bounds_a_channel_keeps_samples_and_counts_the_rest() -> None:
         eventually(lambda: sum(counts.values()) == 10 + 2 * SAMPLE)
         assert bus.dead_letters("t", "svc").count() == 12
         assert {outcome.value: count for outcome, count in counts.items()} == {"parked": 12, "dropped": 2 * SAMPLE - 2}
+
+
+def test_letters_that_come_one_after_the_other_gather(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch costs the good events beside it as much as a letter does: many small ones would hold them up."""
+    monkeypatch.setattr(parking, "_LINGER", 0.5)
+    batches: list[int] = []
+
+    class Counting(MemoryEngine):
+        def publish_many(self, topic: str, bodies: Any, *, timeout: float) -> None:
+            batches.append(len(bodies))
+            super().publish_many(topic, bodies, timeout=timeout)
+
+    service = Service("svc")
+    service.on(Thing)(lambda thing: None)
+    with Bus(engine=Counting(MemoryOptions())) as bus:
+        bus.start(service)
+        for number in range(50):
+            bus.engine.publish("t", b"\x00%d" % number, delay=0.0, timeout=5.0)
+            gevent.sleep(0)
+        eventually(lambda: bus.dead_letters("t", "svc").count() == 50)
+    assert sum(batches) >= 40
+    assert len(batches) <= 10
 
 
 def test_letters_past_their_age_go_except_for_samples() -> None:
