@@ -17,9 +17,10 @@ from eventbus import ConfigurationError
 from eventbus.runtime import failpoints
 from eventbus.runtime.failpoints import PLACES, FailpointError, read_failpoints, set_failpoint
 from eventbus.sql import Database, metadata
+from eventbus.sql.tables import outbox
 from tests.nsqd import Nsqd, Process
 from tests.sql.conftest import Shop
-from tests.sql.events import effects_in, tables
+from tests.sql.events import effects_in, rows_of, tables
 from tests.waiting import PATIENCE, eventually
 
 WORKER = Path(__file__).parent / "shop_worker.py"
@@ -134,9 +135,6 @@ def test_a_process_killed_at_each_step_loses_and_doubles_nothing(
 
 
 def _open_rows(database: Database) -> int:
-    from eventbus.sql.tables import outbox
-    from tests.sql.events import rows_of
-
     return sum(1 for row in rows_of(database, outbox) if row.settled_at is None)
 
 
