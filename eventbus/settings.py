@@ -38,8 +38,8 @@ class BusSettings(BaseSettings):
     """Bytes of all dead letters of a channel, by the mean of those that this process parked."""
     max_dead_unreadable: int = Field(default=1024 * 1024, ge=0)
     """Bytes in an hour that a process parks for a channel of what is no event, and so could never be replayed."""
-    max_dead_age: float = Field(default=90 * 86400.0, ge=0)
-    """Seconds after which a dead letter goes, except for one in a hundred; 0 keeps them for ever."""
+    max_dead_age: float = Field(default=0.0, ge=0)
+    """Seconds after which a dead letter goes, except for one in a hundred; with 0 all stay."""
     contracts: Literal["enforce", "warn", "off"] = "off"
     """Whether services and events must fit their published contracts to start and to be published."""
     contracts_from: str = "contracts"

@@ -19,7 +19,7 @@ from eventbus.runtime.clock import Clock, Timer
 
 log = logging.getLogger("eventbus.delivery")
 
-_LONGEST_PAUSE = 3600.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 3600.0
 _AT_ONCE = 200
 
 
@@ -47,7 +47,7 @@ class Aging:
     def start(self) -> None:
         """Look once in a while from now on."""
         if self._age and not self._is_stopped:
-            pause = min(_LONGEST_PAUSE, self._age / 4) * (0.5 + 0.5 * self._draw())
+            pause = min(max(self._age / 4, _SHORTEST_PAUSE), _LONGEST_PAUSE) * (0.5 + 0.5 * self._draw())
             self._timer = self._clock.call_later(pause, self._begin, is_housekeeping=True)
 
     def stop(self) -> None:

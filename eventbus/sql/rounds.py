@@ -127,14 +127,10 @@ class Rounds:
         finishing = gevent.spawn(self._finish)
         finishing.join(timeout)
         finishing.kill(block=False)
-        self._greenlet.kill(block=False)
-        if self._lingering is not None:
-            self._lingering.cancel()
-        self._async.stop()
-        self._async.close()
+        self.abandon()
 
     def abandon(self) -> None:
-        """In a forked child: go on with nothing."""
+        """Go on with nothing, at once; in a forked child too."""
         self._is_stopping = True
         self._greenlet.kill(block=False)
         if self._lingering is not None:
