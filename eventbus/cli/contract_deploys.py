@@ -64,8 +64,7 @@ def can_i_deploy_command(
         there = load_environment(environments, to)
         others = [] if from_ is None else load_environment(environments, from_).releases
         folder = _contracts(contracts)
-        known = [*folder, *(each for _, each in (*there.sent(), *there.waiting()))]
-        mine = _releases(services, owner, sends_nothing, release, known)
+        mine = _releases(services, owner, sends_nothing, release, [*folder, *there.contracts()])
         retired = [each for each in folder if each.retired is not None]
         answer = can_deploy(mine, there.without(retired), others)
     except ConfigurationError as error:
@@ -102,10 +101,8 @@ def record_command(
     try:
         folder = _contracts(contracts)
         is_about_past = bool(drained or gone) and not services
-        is_known = (environments / env).is_dir()
-        there = load_environment(environments, env) if is_known else None
-        known = [*folder, *(each for _, each in (*there.sent(), *there.waiting()))] if there is not None else folder
-        mine = [] if is_about_past else _releases(services, owner, sends_nothing, release, known)
+        there = load_environment(environments, env).contracts() if (environments / env).is_dir() else []
+        mine = [] if is_about_past else _releases(services, owner, sends_nothing, release, [*folder, *there])
         retired = [each for each in folder if each.retired is not None]
         paths = record(environments, env, mine, retired=retired, drained=drained or [], gone=gone or [])
     except ConfigurationError as error:

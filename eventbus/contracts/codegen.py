@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from eventbus.contracts.contract import Contract
+from eventbus.contracts.writing import write_whole
 from eventbus.errors import ContractError
 
 LANGUAGES = ("typescript", "go")
@@ -45,7 +46,6 @@ def codegen(contracts: Iterable[Contract], language: str, folder: Path, *, gener
             )
         written[path] = contract
     for path, contract in written.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
         _generate(program, contract, language, path)
     return list(written)
 
@@ -61,7 +61,7 @@ def _generate(program: str, contract: Contract, language: str, path: Path) -> No
         raise ContractError(f"{program}: {error}") from None
     if done.returncode != 0 or not done.stdout.strip():
         raise ContractError(f"{contract.path}: quicktype refuses it: {(done.stderr or done.stdout).strip()[:400]}")
-    path.write_text(done.stdout, encoding="utf-8")
+    write_whole(path, done.stdout)
 
 
 def _name(contract: Contract) -> str:

@@ -150,7 +150,7 @@ def _help(
 
 def obstacles(release: Release, environment: Environment) -> Iterator[Obstacle]:
     """Yield why a release may not go out to an environment as it is now; nothing when it may."""
-    known = [*(each for _, each in (*environment.sent(), *environment.waiting())), *release.publishes]
+    known = [*environment.contracts(), *release.publishes]
     sent = {fingerprint(each): (owner, each) for owner, each in environment.sent()}
     waiting = {fingerprint(each): (owner, each) for owner, each in environment.waiting()}
     own = {fingerprint(each): each for each in release.publishes}
@@ -213,7 +213,7 @@ def _parked(release: Release, environment: Environment) -> Iterator[Obstacle]:
 
 
 def _notes(release: Release, environment: Environment) -> Iterator[str]:
-    known = {(each.topic, each.type) for _, each in (*environment.sent(), *environment.waiting())}
+    known = {(each.topic, each.type) for each in environment.contracts()}
     for reader in release.reads:
         if (reader.topic, reader.type) not in known:
             yield f"note: nobody in {environment.name} sends {reader.type} on {reader.topic}; {reader.name} waits for it"

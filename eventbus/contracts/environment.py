@@ -15,6 +15,7 @@ from eventbus.contracts.contract import Contract
 from eventbus.contracts.release import Reader, Release, fingerprint, read_release, reader_of, release_name
 from eventbus.contracts.sources import read_files
 from eventbus.contracts.views import views_of
+from eventbus.contracts.writing import write_whole
 from eventbus.errors import ContractError
 from eventbus.names import check_name
 from eventbus.service import Service
@@ -60,6 +61,10 @@ class Environment:
     def waiting(self) -> list[tuple[Release, Contract]]:
         """Return what was sent once and may still lie in queues, outboxes and dead letters."""
         return [(release, each) for release in self.releases for each in release.waiting]
+
+    def contracts(self) -> list[Contract]:
+        """Return all contracts of what is sent or waits."""
+        return [each for _, each in (*self.sent(), *self.waiting())]
 
     def readers(self) -> list[tuple[Release, Reader]]:
         """Return all views."""
@@ -145,8 +150,7 @@ def record(
         if release.name == "gone" and not kept:
             path.unlink(missing_ok=True)
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(replace(release, waiting=kept).to_json(), encoding="utf-8")
+            write_whole(path, replace(release, waiting=kept).to_json())
         paths.append(path)
     return paths
 

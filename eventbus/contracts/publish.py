@@ -17,6 +17,7 @@ from eventbus.contracts.evolution import breaks
 from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.subset import differences
 from eventbus.contracts.views import View
+from eventbus.contracts.writing import write_whole
 from eventbus.errors import ContractError, DecodeError
 from eventbus.event import Event, event_info, event_topic
 from eventbus.wire.codec import CODECS, decode
@@ -89,8 +90,7 @@ def publish(
         else:
             written.append(contract.path)
             if not is_check:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(text, encoding="utf-8")
+                write_whole(target, text)
         if golden is not None:
             written += _keep_bytes(final, golden, is_check=is_check)
     refused += _gone(made.values(), there.values())
@@ -158,7 +158,7 @@ def retire(folder: Path, topic: str, type_name: str, version: int, reason: str) 
     if not reason.strip():
         raise ContractError(f"{wanted[0].place}: give the reason for its retirement")
     contract = replace(wanted[0], retired=Retirement(date.today().isoformat(), reason.strip()))
-    (folder / contract.path).write_text(contract.to_json(), encoding="utf-8")
+    write_whole(folder / contract.path, contract.to_json())
     return contract
 
 

@@ -7,6 +7,7 @@ write-ahead log for its own. It keeps them, cut off, for as long as it lives.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +16,15 @@ from typing import Any
 import sqlalchemy as sa
 from gevent import monkey
 
+from eventbus.errors import BusStateError
 from eventbus.runtime.forks import cut_off
 
 _QUIET = 2.0
 """Longest time in seconds that a fork waits for a unit of work on SQLite."""
 _parents: list[Any] = []
 """What this process got from the one that it was forked from."""
+_spoiled: set[str] = set()
+"""SQLite's files that a unit of work of the parent held open at the fork."""
 
 
 class Connections:
@@ -66,6 +70,8 @@ class Connections:
 
     def abandon(self) -> None:
         """In a child: cut them off."""
+        if self._is_file and not self._is_quiet and self._open:
+            _spoiled.add(os.path.realpath(str(self._engine.url.database)))
         for connection in self._open.values():
             _parents.append(connection)
             if not isinstance(connection, sqlite3.Connection):
@@ -74,6 +80,19 @@ class Connections:
         self._open = {}
         _parents.append(self._engine.pool)
         self._engine.dispose(close=False)
+
+
+def check_file(path: str) -> None:
+    """Return if this process may open a file of SQLite's.
+
+    Raises:
+        BusStateError: the parent had it open at the fork, and this process would take the parent's locks for its own.
+    """
+    if os.path.realpath(path) in _spoiled:
+        raise BusStateError(
+            f"sqlite {path}: a unit of work held it at the fork of this process; fork when none is under way, or start "
+            "another program"
+        )
 
 
 def is_of_parent(connection: Any) -> bool:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, event
 
 from eventbus.errors import ConfigurationError
-from eventbus.sql.connections import is_of_parent
+from eventbus.sql.connections import check_file, is_of_parent
 
 READS = "eventbus_reads"
 _OURS = "eventbus_engine"
@@ -89,6 +89,7 @@ def sqlite_engine(url: sa.URL, *, lock_timeout: float, synchronous: str, connect
 
         @event.listens_for(engine, "do_connect")
         def make(_dialect: object, _record: object, _args: object, _arguments: object) -> None:
+            check_file(str(url.database))
             _make_private(str(url.database))
 
     @event.listens_for(engine, "connect")

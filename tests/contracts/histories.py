@@ -17,61 +17,18 @@ import tempfile
 from itertools import permutations
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from typing import Any
 
-from pydantic import AfterValidator, Field, create_model
+from pydantic import create_model
 
-from eventbus import Event, Service, Value
+from eventbus import Event, Service
 from eventbus.contracts.contract import Contract, contract_of
 from eventbus.contracts.deploying import can_deploy
 from eventbus.contracts.environment import load_environment, record, releases_of
 from eventbus.contracts.release import Release
 from eventbus.event import event_info
 from eventbus.testing import Harness
-
-
-def _even(text: str) -> str:
-    if len(text) % 2:
-        raise ValueError("an odd length")
-    return text
-
-
-class Line(Value):
-    sku: str
-    quantity: int
-
-
-class Renamed(Value):
-    sku: str
-    amount: int
-
-
-class Both(Value):
-    sku: str
-    quantity: int = 1
-    amount: int = 1
-
-
-_LINES = [[], [{"sku": "a", "quantity": 2}]]
-KINDS: dict[str, tuple[Any, list[Any]]] = {
-    "int": (int, [0, -5, 10**6]),
-    "small": (Annotated[int, Field(ge=0, le=10)], [0, 10]),
-    "text": (str, ["", "abc", "x" * 50]),
-    "short": (Annotated[str, Field(max_length=3)], ["", "abc"]),
-    "even": (Annotated[str, AfterValidator(_even)], ["", "ab", "x" * 50]),
-    "flag": (bool, [True, False]),
-    "maybe": (int | None, [1, None]),
-    "two": (Literal["a", "b"], ["a", "b"]),
-    "three": (Literal["a", "b", "c"], ["a", "b", "c"]),
-    "id": (UUID, [UUID(int=7, version=4)]),
-    "lines": (list[Line], _LINES),
-    "renamed": (list[Renamed], [[], [{"sku": "a", "amount": 2}]]),
-    "both": (list[Both], [[], [{"sku": "a", "quantity": 2, "amount": 3}]]),
-    "map": (dict[str, int], [{}, {"a": 1}]),
-}
-_LENIENT = {("flag", "int"), ("flag", "small"), ("flag", "maybe")}
-"""What pydantic reads although the rules refuse it."""
+from tests.contracts.history_fields import KINDS, LENIENT
 
 Fields = dict[str, str]
 
@@ -148,7 +105,7 @@ class History:
             mine = {each: kind for each, kind in known.items() if self.random.random() < 0.6}
             fields = mine if self.random.random() < 0.7 else self._changed(mine or {"a": "int"})
         for field, kind in fields.items():
-            if (known.get(field), kind) in _LENIENT:
+            if (known.get(field), kind) in LENIENT:
                 fields[field] = known[field]
         self._views[name, event] = fields
         defaults: dict[str, Any] = {
@@ -177,7 +134,7 @@ class History:
                 fields[event] = self._changed(self._fields[event])
                 for field, kind in fields[event].items():  # a view of before must not be lenient with it
                     readers = {views.get(field) for (_, each), views in self._views.items() if each == event}
-                    if any((kind, reader) in _LENIENT for reader in readers):
+                    if any((kind, reader) in LENIENT for reader in readers):
                         fields[event][field] = "int"
                 self._fields[event] = fields[event]
                 sends[event] = self._event(event, fields[event])

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -139,3 +140,54 @@ def test_a_forked_child_touches_nothing_of_its_parents_database(
     assert "sent again" not in done.stderr
     sent = childs.read(lambda connection: connection.scalar(sa.select(sa.func.count(outbox.c.published_at))))
     assert sent == 1
+
+
+IN_THE_MIDDLE = """
+from gevent import monkey
+sleep = monkey.get_original("time", "sleep")
+monkey.patch_all()
+import os, sys
+import gevent, gevent.os
+from sqlalchemy import Connection
+from eventbus import BusStateError
+from eventbus.sql import Database
+from tests.sql.events import note
+
+url, seconds = sys.argv[1], float(sys.argv[2])
+database = Database(url)
+ready = os.pipe()
+
+def slow(connection: Connection) -> None:
+    note(connection, 1)
+    os.write(ready[1], b"x")
+    sleep(seconds)
+
+work = gevent.spawn(database.transact, slow)
+gevent.os.tp_read(ready[0], 1)
+child = os.fork()
+if child == 0:
+    try:
+        with Database(url) as own:
+            own.transact(lambda connection: note(connection, 2))
+    except BusStateError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+work.get()
+database.close()
+"""
+
+
+@pytest.mark.parametrize(("seconds", "effects", "said"), [(0.0, [1, 2], ""), (6.0, [1], "held it at the fork")])
+def test_a_file_that_a_unit_of_work_holds_at_a_fork_is_not_the_childs(
+    tmp_path: Path, seconds: float, effects: list[int], said: str
+) -> None:
+    url = f"sqlite:///{tmp_path}/mine.db"
+    with Database(url) as database:
+        database.create_tables(metadata, tables)
+        program = [sys.executable, "-c", IN_THE_MIDDLE, url, str(seconds)]
+        done = subprocess.run(program, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
+        assert bool(said) == bool(done.stdout)
+        assert effects_in(database) == effects
