@@ -51,9 +51,14 @@ def test_a_message_beyond_our_own_limit_is_parked_and_the_connection_lives(
     letters = bus.dead_letters(kind, service)
     eventually(lambda: letters.count() == 2)
     assert sorted(seen.numbers) == list(range(40)), "the connection ended, and events came again"
-    channel = nsqd.get("/stats", format="json")["topics"]
-    counts = next(each for each in channel if each["topic_name"] == topic)["channels"][0]
-    assert (counts["in_flight_count"], counts["depth"], counts["timeout_count"]) == (0, 0, 0)
+
+    def counts(*names: str) -> list[int]:
+        topics = nsqd.get("/stats", format="json")["topics"]
+        channel = next(each for each in topics if each["topic_name"] == topic)["channels"][0]
+        return [channel[each] for each in names]
+
+    eventually(lambda: counts("in_flight_count", "depth") == [0, 0], "the last answer, which follows its letter")
+    assert counts("timeout_count", "requeue_count") == [0, 0]
 
 
 def test_the_rest_of_a_message_too_long_to_be_read_is_passed_over_however_it_is_cut() -> None:
