@@ -45,4 +45,4 @@ class Flow(Middleware):
                 return  # the table counts the rest; the lines show what kinds of things happen
         if outcome is not Outcome.SKIPPED:
             again = f", attempt {context.attempt}" if context.attempt > 1 else ""
-            self.recent.append(f"{place:<34} {outcome.value:<9} {context.event_type} by {context.instance}{again}")
+            self.recent.append(f"{place:<33} {outcome.value:<7} {context.event_type} by {context.instance}{again}")
