@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextvars
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -33,6 +34,14 @@ log = logging.getLogger("eventbus.sql")
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 _CHORES = 4
 """Connections of the library's own work: relay, settling, receipts that come, receipts that go."""
+
+
+def _pauses() -> Iterator[float]:
+    """Yield growing seconds between tries at a database that is away."""
+    pause = 0.05
+    while True:
+        yield pause
+        pause = min(2 * pause, 1.0)
 
 
 class Database:
@@ -118,17 +127,37 @@ class Database:
         """The SQLAlchemy engines: that of units of work, and where the library's own work has another one, that too."""
         return [self.engine] if self._chores is self.engine else [self.engine, self._chores]
 
-    def transact(self, work: Callable[[Connection], T]) -> T:
+    @property
+    def most_connections(self) -> int:
+        """Connections that a process takes at the server at most; 1 on SQLite. All processes together, and what operators
+        need, have to stay below the server's `max_connections`."""
+        return 1 if self.is_sqlite else sum(getattr(each.pool, "size", lambda: 1)() for each in self.engines)
+
+    def transact(self, work: Callable[[Connection], T], *, patience: float = 0.0) -> T:
         """Return what `work` returns, after its transaction is committed; rolled back when it raises.
 
         Blocks the calling greenlet alone. On SQLite, `work` runs in another thread: it must not use the bus, only its
         connection and what belongs to it.
 
+        Args:
+            patience: seconds for which it is tried again while the database is away, busy or out of connections: for the
+                note of what was done outside and must not be done twice. A connection that breaks at the commit leaves open
+                whether it was committed, so `work` must be harmless the second time.
+
         Raises:
             sqlalchemy.exc.SQLAlchemyError: as the database has it; nothing was committed.
         """
-        result: T = self._run(self._threads, work, self.engine)
-        return result
+        deadline = time.monotonic() + patience
+        for pause in _pauses():
+            try:
+                result: T = self._run(self._threads, work, self.engine)
+                return result
+            except Exception as error:
+                if time.monotonic() + pause > deadline or not self.is_away(error):
+                    raise
+                log.warning("the database is away or busy (%s); again in %.2g s", type(error).__name__, pause)
+            gevent.sleep(pause)
+        raise AssertionError  # pauses do not end
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """The same for work that only reads: on SQLite it does not wait for writers, and no writer waits for it."""

@@ -15,7 +15,7 @@ from services.email_confirmation.events import MailPrepared, OrderPlaced, OrderS
 from services.email_confirmation.handlers import PATIENT, Sender, Writer
 from services.email_confirmation.mailer import Mailer
 from services.email_confirmation.orders_client import OrdersClient
-from services.email_confirmation.postbook import PostBook
+from services.email_confirmation.postbook import TIME_LIMIT, PostBook
 from services.email_confirmation.settings import EmailSettings
 from services.email_confirmation.tables import claims, metadata
 
@@ -64,7 +64,9 @@ def build(
     sender = Service(NAME, channel=JOBS_CHANNEL, backoff=backoff, instance=instance)
     mailer = Mailer(settings)
     send = Sender(mailer, settings.sender, PostBook(database, time), own=NAME)
-    sender.on(MailPrepared, inbox=inbox, retry=retry or PATIENT, concurrency=settings.concurrency)(send.send)
+    sender.on(MailPrepared, inbox=inbox, retry=retry or PATIENT, concurrency=settings.concurrency, timeout=TIME_LIMIT)(
+        send.send
+    )
     sender.attach(time, prepare, mailer)
     if settings.port is not None:
 

@@ -19,7 +19,11 @@ from eventbus.sql.statements import insert_once
 from services.email_confirmation.tables import claims, mails
 
 LEASE = 120.0
-"""Seconds for which a worker has a mail to itself: longer than a handler may run."""
+"""Seconds for which a worker has a mail to itself."""
+TIME_LIMIT = 110.0
+"""Seconds that a sending handler may run: the mail server's word and the note after it, and less than its claim."""
+PATIENCE = 45.0
+"""Seconds for which a note is tried again while the database is away: without it the mail would go out twice."""
 MOST_TIMES = 5
 _REMEMBERED = 1000
 
@@ -84,7 +88,7 @@ class PostBook:
         self._database.transact(lambda connection: connection.execute(change))
 
     def note(self, key: str, *, kind: str, order_id: UUID, by: str) -> None:
-        """Note that a mail was sent."""
+        """Note that a mail was sent; waits while the database is away, see `PATIENCE`."""
         row = {"event_id": key, "kind": kind, "order_id": order_id, "sent_at": self._time(), "sent_by": by[-64:]}
         self._unnoted[key] = None
         while len(self._unnoted) > _REMEMBERED:
@@ -94,7 +98,7 @@ class PostBook:
             insert_once(connection, mails, [row])
             connection.execute(sa.delete(claims).where(claims.c.event_id == key))
 
-        self._database.transact(work)
+        self._database.transact(work, patience=PATIENCE)
         self._unnoted.pop(key, None)
 
 

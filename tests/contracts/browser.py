@@ -39,7 +39,8 @@ class Browser:
         self._buffer = b""
         self._number = 0
         self.faults: list[str] = []
-        target = self._call("Target.getTargets")["targetInfos"][0]["targetId"]
+        # one of our own: the first page may not be there yet, and what is there may be no page
+        target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self._call(f"{domain}.enable")

@@ -29,6 +29,7 @@ from services.email_confirmation.postbook import BeingSentError, GivenUpError, P
 from services.email_confirmation.settings import EmailSettings
 from services.email_confirmation.tables import claims, mails
 from tests.nsqd import HOST
+from tests.postgres import own_database
 from tests.services.smtp import MailServer
 from tests.waiting import PATIENCE
 
@@ -141,6 +142,32 @@ def test_a_note_that_fails_sends_no_second_mail(data: str, harness: Harness) -> 
         harness.close()
         app.database.close()
         server.close()
+
+
+def test_a_note_waits_for_a_database_that_went_away_while_the_mail_was_sent(postgres_server: str, harness: Harness) -> None:
+    with own_database(postgres_server) as url, psycopg.connect(postgres_server, autocommit=True) as operator:
+        name = url.rpartition("/")[2]
+
+        def leave() -> None:
+            operator.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+            operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+            threading.Timer(3.0, come_back).start()
+
+        def come_back() -> None:
+            operator.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+        server = MailServer(look=leave)
+        app = email.build(EmailSettings(database_url=SecretStr(url), smtp_port=server.port, smtp_timeout=PATIENCE))
+        try:
+            harness.start(*app.services)
+            harness.publish(job())
+            harness.settle(timeout=PATIENCE)  # says so where the handler failed: another replica would send it again
+            assert len(server.mails) == 1
+            assert app.database.read(lambda connection: connection.scalar(sa.select(mails.c.kind))) == "confirmation"
+        finally:
+            harness.close()
+            app.database.close()
+            server.close()
 
 
 def test_a_mail_of_which_nobody_knows_is_sent_a_few_times_at_most(

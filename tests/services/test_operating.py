@@ -16,11 +16,13 @@ import yaml
 from pydantic import SecretStr
 
 from eventbus.sql import Database
+from services.email_confirmation import app as email
 from services.email_confirmation import tables_command as email_tables
 from services.email_confirmation.settings import EmailSettings
 from services.fulfillment import app as fulfillment
 from services.fulfillment import tables_command as fulfillment_tables
 from services.fulfillment.settings import FulfillmentSettings
+from services.orders import app as orders
 from services.orders import tables_command as orders_tables
 from services.orders.settings import OrdersSettings
 from tests.postgres import Cluster
@@ -53,6 +55,22 @@ def test_no_password_stands_in_the_repository_or_in_an_environment() -> None:
     for secret in COMPOSE["secrets"].values():
         assert secret["file"].startswith("${EVENTBUS_SECRETS:-./secrets}/")
     assert "secrets/" in (PROJECT / ".gitignore").read_text().split()
+
+
+def test_all_pools_together_fit_into_the_database_server() -> None:
+    url = SecretStr("postgresql://somebody@127.0.0.1:1/nothing")  # pools connect when they are used
+    databases = {
+        "orders": orders.build(OrdersSettings(database_url=url)).store.database,
+        "fulfillment": fulfillment.build(FulfillmentSettings(database_url=url)).warehouse.database,
+        "email_confirmation": email.build(EmailSettings(database_url=url)).database,
+    }
+    taken = 0
+    for name, database in databases.items():
+        taken += SERVICES[name].get("deploy", {}).get("replicas", 1) * database.most_connections
+        database.close()
+    (most,) = (each.partition("=")[2] for each in SERVICES["postgres"]["command"] if each.startswith("max_connections="))
+    assert taken == 14 + 2 * 24 + 2 * 24, "docs/guides/containers.md says so"
+    assert taken + 20 < int(most), "a rolling deploy, the owners, an operator, requests to cancel"
 
 
 def test_the_database_and_the_mail_server_reach_no_nsqd() -> None:
