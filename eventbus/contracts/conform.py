@@ -95,13 +95,18 @@ class Conformance:
             if tag is not None and not (isinstance(value, dict) and tag in value):
                 yield path, f"has no {tag!r}, which tells its variants apart"
                 continue
-            found = [list(self.faults(each, value, path, depth + 1)) for each in schema[word]]
-            fitting = sum(not each for each in found)
+            firsts, fitting = [], 0
+            for each in schema[word]:
+                first = next(self.faults(each, value, path, depth + 1), None)
+                if first is not None:
+                    firsts.append(first)
+                    continue
+                fitting += 1
+                if fitting > 1 or word == "anyOf":
+                    break
             if not fitting:
-                yield max(
-                    (each[0] for each in found), key=lambda each: len(each[0]), default=(path, "nothing is allowed here")
-                )
-            elif fitting > 1 and word == "oneOf":
+                yield max(firsts, key=lambda each: len(each[0]), default=(path, "nothing is allowed here"))
+            elif fitting > 1:
                 yield path, "is valid by more than one of oneOf"
 
     def _array(self, schema: Schema, value: list[Any], path: str, depth: int) -> Iterator[tuple[str, str]]:

@@ -94,10 +94,7 @@ def contract_of(event_type: type[Event], owner: str) -> Contract:
             reads or not what its schema says; names the field and what to write instead.
     """
     info = event_info(event_type)
-    try:
-        schema = dict(written_schema(event_type))
-    except Exception as error:  # pydantic's errors about schemas are not one family
-        raise ContractError(f"{info.name}: no JSON Schema can be made of it: {error}") from error
+    schema = _schema_of(event_type)
     is_deprecated = bool(schema.pop("deprecated", False))  # @warnings.deprecated, or model_config
     schema["title"] = info.name
     schema["description"] = inspect.getdoc(event_type) or info.name
@@ -112,6 +109,24 @@ def contract_of(event_type: type[Event], owner: str) -> Contract:
         is_deprecated=is_deprecated,
         trials=asked.trials,
     )
+
+
+def _schema_of(event_type: type[Event]) -> dict[str, Any]:
+    try:
+        return dict(written_schema(event_type))
+    except Exception as error:  # pydantic's errors about schemas are not one family
+        raise ContractError(f"{event_info(event_type).name}: no JSON Schema can be made of it: {error}") from error
+
+
+def shape_of(event_type: type[Event]) -> Any:
+    """Return the shape that the contract of an event class has, without making it.
+
+    Raises:
+        ContractError: pydantic cannot describe a field.
+    """
+    schema = _schema_of(event_type)
+    schema.pop("deprecated", None)
+    return _without_words(schema)
 
 
 def renewed(published: Contract, code: Contract) -> Contract:

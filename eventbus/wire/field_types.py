@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterator
 from datetime import UTC, datetime, time
 from typing import Any, cast
 
@@ -22,6 +23,8 @@ from pydantic_core import CoreSchema, core_schema
 from eventbus.errors import EventDefinitionError
 
 Node = dict[str, Any]
+_BY_NAME = ("fields", "choices")
+_NO_SCHEMA = ("metadata", "default", "serialization", "config", "custom_error_context")
 
 
 def _decode_base64(value: object) -> object:
@@ -111,12 +114,33 @@ def _rewrite(node: Any) -> Any:
         return _written_as(node, _whole_minutes, core_schema.time_schema())
     if kind == "bytes":
         return _bytes_schema(node)
-    made = {key: value if key in NO_SCHEMA else _rewrite(value) for key, value in node.items()}
+    made = {
+        key: value if key in _NO_SCHEMA else _rewrite_each(value) if _is_by_name(key, value) else _rewrite(value)
+        for key, value in node.items()
+    }
     if is_secret(node):
         made["serialization"] = _revealed(made)
     if kind == "model-fields":
         made["fields"] = {name: _readable(name, field) for name, field in made["fields"].items()}
     return made
+
+
+def _rewrite_each(nodes: Node) -> Node:
+    return {name: _rewrite(each) for name, each in nodes.items()}
+
+
+def _is_by_name(key: str, value: Any) -> bool:
+    """Whether what stands under a node's key is no node but maps names of the user, which may be any words, to nodes."""
+    return key in _BY_NAME and isinstance(value, dict)
+
+
+def parts(node: Node) -> Iterator[tuple[str, Any]]:
+    """Yield, each with its key, what may be or hold nodes below a node; what maps names to nodes as a list of them."""
+    for key, value in node.items():
+        if _is_by_name(key, value):
+            yield key, list(value.values())
+        elif key not in _NO_SCHEMA:
+            yield key, value
 
 
 def _readable(name: str, field: Node) -> Node:
@@ -204,9 +228,5 @@ def _check(node: Any, name: str, seen: set[type]) -> None:
                 f"{name} has a {'secret' if is_secret(node) else kind} field that would not survive the wire; "
                 f"derive {name} from eventbus.Value"
             )
-        for key, value in node.items():
-            if key not in NO_SCHEMA:
-                _check(value, name, seen)
-
-
-NO_SCHEMA = ("metadata", "default", "serialization", "config")
+        for _, value in parts(node):
+            _check(value, name, seen)

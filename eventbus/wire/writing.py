@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from eventbus.wire.field_types import NO_SCHEMA, Node, check_nested, is_base64, is_secret
+from eventbus.wire.field_types import Node, check_nested, is_base64, is_secret, parts
 
 _DEEPEST = 31
 """Maps and arrays inside one another in an event's data: a reader takes 32, and the envelope is one."""
@@ -85,9 +85,8 @@ def _nodes(node: Any) -> Iterator[Node]:
     """Yield all nodes of a core schema, itself first."""
     if isinstance(node, dict):
         yield node
-        for key, value in node.items():
-            if key not in NO_SCHEMA:
-                yield from _nodes(value)
+        for _, value in parts(node):
+            yield from _nodes(value)
     elif isinstance(node, list | tuple):
         for each in node:
             yield from _nodes(each)
@@ -229,11 +228,11 @@ class Tree:
 
 
 def _children(node: Node) -> Iterator[Node]:
-    for key, value in node.items():
-        if key in NO_SCHEMA or key in ("json_schema_input_schema", "function"):
+    for key, value in parts(node):
+        if key in ("json_schema_input_schema", "function"):
             continue
         if isinstance(value, dict):
-            yield from value.values() if key == "fields" else [value] if "type" in value else value.values()
+            yield from [value] if "type" in value else value.values()
         elif isinstance(value, list | tuple):
             for each in value:
                 if isinstance(each, tuple):
