@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cli.running import Done, run_command
 from tests.nsqd import Process
-from tests.waiting import PATIENCE
+
+__all__ = ["Done", "Shop", "events"]
 
 SHOP = """
 import os
@@ -57,20 +56,6 @@ number = 42
 """
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def told(self) -> str:
-        """What it wrote on stderr, but for the watch over the hub: on a busy machine that has cause to complain."""
-        return "".join(line for line in self.err.splitlines(keepends=True) if "blocks the hub" not in line)
-
-
 class Shop:
     """A folder with the service, and the file in which it notes what it handled."""
 
@@ -95,18 +80,12 @@ class Shop:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "eventbus.cli", *arguments]
 
-    def run(self, *arguments: str, given: str | bytes = "", timeout: float = PATIENCE, **variables: str) -> Done:
+    def run(self, *arguments: str, given: str | bytes = "", **variables: str) -> Done:
         """Run a command to its end."""
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env={**os.environ, **self.environment, **variables},
-            input=given if isinstance(given, bytes) else given.encode(),
-            capture_output=True,
-            timeout=timeout,
-        )
-        assert b"Traceback" not in done.stderr, done.stderr.decode()
-        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+        data = given if isinstance(given, bytes) else given.encode()
+        done = run_command(*arguments, folder=self.folder, given=data, **{**self.environment, **variables})
+        assert "Traceback" not in done.err, done.err
+        return done
 
     def start(self, *arguments: str, **variables: str) -> Process:
         """Start a command that goes on."""

@@ -11,6 +11,9 @@ from eventbus.sql import Database
 tables = sa.MetaData()
 effects = sa.Table("effects", tables, sa.Column("id", sa.Integer, primary_key=True), sa.Column("number", sa.Integer))
 
+COUNT = 30
+"""Orders of the services that run as processes (`shop_worker.py`)."""
+
 
 class Placed(Event, topic="placed"):
     number: int

@@ -20,8 +20,7 @@ from eventbus import Bus, Retry, Service  # noqa: E402
 from eventbus.settings import BusSettings  # noqa: E402
 from eventbus.sql import Database, Inbox, Outbox, Receipts, SqlContext  # noqa: E402
 from eventbus.sql.tables import outbox as rows  # noqa: E402
-from tests.sql.events import Placed, Shipped, note  # noqa: E402
-from tests.sql.test_crashes import COUNT  # noqa: E402
+from tests.sql.events import COUNT, Placed, Shipped, note  # noqa: E402
 from tests.waiting import PATIENCE  # noqa: E402
 
 

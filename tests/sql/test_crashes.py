@@ -20,11 +20,10 @@ from eventbus.sql import Database, metadata
 from eventbus.sql.tables import outbox
 from tests.nsqd import Nsqd, Process
 from tests.sql.conftest import Shop
-from tests.sql.events import effects_in, rows_of, tables
+from tests.sql.events import COUNT, effects_in, rows_of, tables
 from tests.waiting import PATIENCE, eventually
 
 WORKER = Path(__file__).parent / "shop_worker.py"
-COUNT = 30
 
 
 @contextmanager
