@@ -7,22 +7,16 @@ the schema, of a reader never: what cannot be joined exactly is marked there as 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
-from fractions import Fraction
-from math import ceil, floor, lcm
+from math import ceil, floor
 from typing import Any
 
 from eventbus.contracts.conform import Conformance, equal
 from eventbus.contracts.dialect import ARRAYS, COMPARED, JOINING, NUMBERS, OBJECTS, TEXTS, Schema, is_remark, target
-from eventbus.contracts.formats import is_a
+from eventbus.contracts.joining import LARGER, OTHERS, PATTERNS, SMALLER, UNKNOWN, join
 from eventbus.errors import ContractError
 
-UNKNOWN = "!unknown"
-"""Key of an alternative with the rules that cannot be compared."""
-OTHERS = "!others"
-"""Key of an alternative with those beside it of which none may be valid too (`oneOf`)."""
-PATTERNS = "!patterns"
-
+_UNION, _ALSO = "!union", "!also"
+"""Steps of a path of references: through a union, through `allOf`."""
 _MOST = 400
 _FITTING = {
     "number": NUMBERS | {"x-decimal"},
@@ -34,8 +28,6 @@ _FITTING = {
     "null": frozenset(),
 }
 _ALL = ("null", "boolean", "number", "string", "array", "object")
-_LARGER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
-_SMALLER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 
 
 class Normalizer:
@@ -70,6 +62,9 @@ class Normalizer:
         if "$ref" in schema:
             reference = schema["$ref"]
             if reference in path:
+                since = path[path.index(reference) :]
+                if _UNION not in since or _ALSO in since:
+                    raise ContractError(f"$ref {reference!r} leads to itself: it says nothing of a value")
                 return []  # of a union that has itself as a member: no further alternative
             try:
                 meant = target(reference, self._root)
@@ -77,11 +72,11 @@ class Normalizer:
                 raise ContractError(f"$ref {reference!r} leads nowhere inside of its file") from None
             found = self._join(found, self._split(meant, (*path, reference)))
         for each in schema.get("allOf", ()):
-            found = self._join(found, self._split(each, path))
+            found = self._join(found, self._split(each, (*path, _ALSO)))
         if "anyOf" in schema:
-            found = self._join(found, [one for each in schema["anyOf"] for one in self._split(each, path)])
+            found = self._join(found, [one for each in schema["anyOf"] for one in self._split(each, (*path, _UNION))])
         if "oneOf" in schema:
-            found = self._join(found, self._one_of(schema, path))
+            found = self._join(found, self._one_of(schema, (*path, _UNION)))
         return [each for one in found for each in self._typed(one)]
 
     def _plain(self, schema: Schema) -> list[Schema]:
@@ -138,10 +133,12 @@ class Normalizer:
         own = {word: value for word, value in schema.items() if word in _FITTING[kind]}
         if kind == "number" and "multipleOf" in own and float(own["multipleOf"]).is_integer():
             kind = "integer"
+        if kind == "number" and "minimum" in own and own["minimum"] == own.get("maximum") and own["minimum"] % 1 == 0:
+            kind = "integer"
         if kind == "integer":
             own = _whole(own)
-        if kind == "array" and own.get("items") is False:
-            own["maxItems"] = min(own.get("maxItems", len(own.get("prefixItems", ()))), len(own.get("prefixItems", ())))
+        if kind == "array":
+            _end_array(own)
         return [{"type": kind, **own, **marks}]
 
     def disjoint(self, one: Schema, other: Schema) -> bool:
@@ -159,13 +156,16 @@ class Normalizer:
                 mine, theirs = (self.alternatives(each.get("properties", {}).get(name, True)) for each in (one, other))
                 if all(self.disjoint(a, b) for a in mine for b in theirs):
                     return True
-            return False
-        joined = join(one, other)
-        if joined is None:
+        if any(
+            each.get("properties", {}).get(name) is False
+            for a, each in ((one, other), (other, one))
+            for name in a.get("required", ())
+        ):
             return True
-        low, high = joined.get("minimum"), joined.get("maximum")
-        return bool(low is not None and high is not None and low > high) or joined.get("minLength", 0) > joined.get(
-            "maxLength", float("inf")
+        joined = join(one, other)
+        return joined is None or any(
+            joined.get(least, float("-inf")) > joined.get(most, float("inf"))
+            for least, most in zip(LARGER, SMALLER, strict=True)
         )
 
 
@@ -177,6 +177,19 @@ def _standard(schema: Schema) -> dict[str, Any]:
     return made
 
 
+def _end_array(own: dict[str, Any]) -> None:
+    """Say as a number of items that none is allowed from some place on."""
+    firsts = list(own.get("prefixItems", ()))
+    if False in firsts:
+        firsts = firsts[: firsts.index(False)]
+        own["items"] = False
+    if own.get("items") is False:
+        own.update({"prefixItems": firsts} if firsts else {})
+        own["maxItems"] = min(own.get("maxItems", len(firsts)), len(firsts))
+        if not firsts:
+            own.pop("prefixItems", None)
+
+
 def _whole(own: dict[str, Any]) -> dict[str, Any]:
     low = [ceil(own["minimum"])] if "minimum" in own else []
     low += [floor(own["exclusiveMinimum"]) + 1] if "exclusiveMinimum" in own else []
@@ -184,104 +197,6 @@ def _whole(own: dict[str, Any]) -> dict[str, Any]:
     high += [ceil(own["exclusiveMaximum"]) - 1] if "exclusiveMaximum" in own else []
     made = {word: value for word, value in own.items() if word in ("multipleOf", "x-decimal")}
     return {**made, **({"minimum": max(low)} if low else {}), **({"maximum": min(high)} if high else {})}
-
-
-def join(one: Schema, other: Schema) -> Schema | None:
-    """Return the alternative of what both allow; None where they allow nothing together."""
-    if not one or not other:
-        return one or other
-    made: dict[str, Any] = {**one}
-    unknown = set(one.get(UNKNOWN, ())) | set(other.get(UNKNOWN, ()))
-    for word, theirs in other.items():
-        mine = one.get(word)
-        if word in (UNKNOWN, *OBJECTS - {"minProperties", "maxProperties"}):
-            continue
-        if word not in one or mine == theirs:
-            made[word] = theirs
-        elif word == "type":
-            if {mine, theirs} != {"integer", "number"}:
-                return None
-            made["type"] = "integer"
-        elif word in _LARGER:
-            made[word] = max(mine, theirs)
-        elif word in _SMALLER:
-            made[word] = min(mine, theirs)
-        elif word == "enum":
-            made["enum"] = [each for each in mine or () if any(equal(each, value) for value in theirs)]
-        elif word == PATTERNS:
-            made[word] = (mine or frozenset()) | theirs
-        elif word == "multipleOf":
-            made[word] = _common(mine, theirs)
-        elif word == "uniqueItems":
-            made[word] = bool(mine or theirs)
-        elif word == OTHERS:
-            made[word] = [*(mine or ()), *theirs]
-        elif word == "format" and (is_a(str(mine), theirs) or is_a(theirs, str(mine))):
-            made[word] = mine if is_a(str(mine), theirs) else theirs
-        elif word == "items" and "prefixItems" not in one and "prefixItems" not in other:
-            made[word] = both(mine, theirs)
-        else:
-            unknown.add(word)
-    if (
-        {"prefixItems", "items"} & one.keys()
-        and "prefixItems" in {**one, **other}
-        and {"prefixItems", "items"} & other.keys()
-    ):
-        _join_arrays(made, one, other)
-        unknown -= {"items", "prefixItems"}
-    if OBJECTS & one.keys() or OBJECTS & other.keys():
-        _join_objects(made, one, other, unknown)
-    made.pop(UNKNOWN, None)
-    if unknown:
-        made[UNKNOWN] = frozenset(unknown)
-    return made
-
-
-def both(one: Any, other: Any) -> Any:
-    """Return the schema of what two schemas allow."""
-    if one is True or one == other or one == {}:
-        return other
-    if other is True or other == {}:
-        return one
-    return False if one is False or other is False else {"allOf": [one, other]}
-
-
-def _join_arrays(made: dict[str, Any], one: Schema, other: Schema) -> None:
-    mine, theirs = one.get("prefixItems", []), other.get("prefixItems", [])
-    rest, other_rest = one.get("items", True), other.get("items", True)
-    made["prefixItems"] = [
-        both(mine[place] if place < len(mine) else rest, theirs[place] if place < len(theirs) else other_rest)
-        for place in range(max(len(mine), len(theirs)))
-    ]
-    made["items"] = both(rest, other_rest)
-
-
-def _join_objects(made: dict[str, Any], one: Schema, other: Schema, unknown: set[str]) -> None:
-    mine, theirs = one.get("properties", {}), other.get("properties", {})
-    more, other_more = one.get("additionalProperties", True), other.get("additionalProperties", True)
-    patterns = {**one.get("patternProperties", {})}
-    for pattern, each in other.get("patternProperties", {}).items():
-        patterns[pattern] = both(patterns.get(pattern, True), each)
-    if patterns:
-        made["patternProperties"] = patterns
-        if more is not True or other_more is not True or mine or theirs:
-            unknown.add("patternProperties")
-    if mine or theirs:
-        made["properties"] = {
-            name: both(mine.get(name, more), theirs.get(name, other_more)) for name in dict.fromkeys([*mine, *theirs])
-        }
-    if "additionalProperties" in one or "additionalProperties" in other:
-        made["additionalProperties"] = both(more, other_more)
-    if "required" in one or "required" in other:
-        made["required"] = sorted({*one.get("required", ()), *other.get("required", ())})
-    if "propertyNames" in one or "propertyNames" in other:
-        made["propertyNames"] = both(one.get("propertyNames", True), other.get("propertyNames", True))
-
-
-def _common(one: Any, other: Any) -> Any:
-    a, b = Fraction(Decimal(str(one))), Fraction(Decimal(str(other)))
-    common = Fraction(lcm(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)
-    return int(common) if common.denominator == 1 else float(common)
 
 
 def constants(schema: Mapping[str, Any]) -> list[Any] | None:

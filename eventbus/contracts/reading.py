@@ -99,6 +99,7 @@ def check_schema(schema: Any, place: str) -> None:
         ContractError: it is not; names the place inside of the schema.
     """
     waiting: list[tuple[str, Any, int, int]] = [("", schema, 0, 1)]
+    references: dict[str, str] = {}
     while waiting:
         path, part, depth, count = waiting.pop()
         where = f"{place}: {path or 'schema'}"
@@ -112,10 +113,34 @@ def check_schema(schema: Any, place: str) -> None:
             fault = _fault(word, value, part, schema)
             if fault is not None:
                 raise ContractError(f"{where}: {word}: {fault}")
+        if "$ref" in part:
+            references.setdefault(part["$ref"], where)
         count *= max(part.get("minItems", 1), part.get("minProperties", 1), 1)
         if count > _MOST:
             raise ContractError(f"{where}: needs more than {_MOST:,} items in all")
         waiting += [(f"{path}/{step}".lstrip("/"), each, depth + 1, count) for step, each in inner(part)]
+    for reference, where in references.items():
+        if _is_endless(reference, schema):
+            raise ContractError(f"{where}: $ref: {reference!r} leads to itself, and says nothing of a value")
+
+
+def _is_endless(reference: str, root: Any) -> bool:
+    """Whether what a reference means is, for the same value, the reference again, and no further member of a union."""
+    waiting = [(target(reference, root), False, False)]
+    seen: set[tuple[str, bool, bool]] = set()
+    while waiting:
+        part, is_also, is_union = waiting.pop()
+        if not isinstance(part, Mapping):
+            continue
+        if "$ref" in part:
+            if part["$ref"] == reference and (is_also or not is_union):
+                return True
+            if (part["$ref"], is_also, is_union) not in seen:
+                seen.add((part["$ref"], is_also, is_union))
+                waiting.append((target(part["$ref"], root), is_also, is_union))
+        waiting += [(each, True, is_union) for each in part.get("allOf", ())]
+        waiting += [(each, is_also, True) for word in ("anyOf", "oneOf") for each in part.get(word, ())]
+    return False
 
 
 def _fault(word: str, value: Any, part: Mapping[str, Any], root: Any) -> str | None:

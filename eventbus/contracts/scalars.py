@@ -10,7 +10,8 @@ from eventbus.contracts.conform import decimals
 from eventbus.contracts.dialect import BYTES, DECIMAL, TEXT, TIME, URL, Schema
 from eventbus.contracts.difference import Difference, Kind
 from eventbus.contracts.formats import FORMATS, instant, is_a
-from eventbus.contracts.normal import PATTERNS
+from eventbus.contracts.joining import PATTERNS
+from eventbus.contracts.patterns import lengths, meaning
 
 
 def compare_strings(path: str, written: Schema, read: Schema) -> Iterator[Difference]:
@@ -28,7 +29,8 @@ def compare_strings(path: str, written: Schema, read: Schema) -> Iterator[Differ
             f"is {f'a text of the form {has}' if has else 'any text'}, and only {wanted} is accepted",
         )
         return
-    for pattern in sorted(read.get(PATTERNS, frozenset()) - written.get(PATTERNS, frozenset())):
+    known = {"", *map(meaning, written.get(PATTERNS, ()))}
+    for pattern in sorted(each for each in read.get(PATTERNS, ()) if meaning(each) not in known):
         yield Difference(path, Kind.FORM, f"may have another form than the pattern {pattern}")
     strips = read.get(TEXT, {}).get("strip") and not written.get(TEXT, {}).get("strip")
     if strips and mine is None and encoding is None and (read.get("minLength", 0) or PATTERNS in read):
@@ -56,6 +58,10 @@ def _lengths(written: Schema) -> Schema:
     if known is not None:
         least = max(least, known.shortest)
         most = known.longest if most is None else min(most, known.longest or most)
+    for pattern in written.get(PATTERNS, ()):
+        shortest, longest = lengths(pattern)
+        least = max(least, shortest)
+        most = longest if most is None else min(most, most if longest is None else longest)
     if written.get("contentEncoding") == "base64":
         size = written.get(BYTES, {})
         least = max(least, -(-size.get("minLength", 0) // 3) * 4)

@@ -14,13 +14,16 @@ A reader passes over fields that it does not know; so a writer's further field i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from eventbus.contracts.dialect import DECIMAL, NAMES, NUMBERS, Schema
 from eventbus.contracts.difference import Difference, Kind, step
-from eventbus.contracts.normal import OTHERS, UNKNOWN, Normalizer, constants
+from eventbus.contracts.joining import OTHERS, UNKNOWN, both
+from eventbus.contracts.kinds import finite, kind_of, listed, may_hold, types
+from eventbus.contracts.normal import Normalizer, constants
 from eventbus.contracts.scalars import bounds, compare_decimals, compare_numbers, compare_strings
 from eventbus.errors import ContractError
 
@@ -85,26 +88,33 @@ class _Comparison:
 
     def _compare_alternative(self, written: Schema, reads: list[Schema], read: Any) -> list[Difference]:
         if not written.keys() - {UNKNOWN, OTHERS}:
-            if {_kind(each) for each in reads if "enum" not in each} | {
-                kind for each in reads if "enum" in each for kind in _finite(each)
+            if {kind_of(each) for each in reads if "enum" not in each} | {
+                kind for each in reads if "enum" in each for kind in finite(each)
             } >= _ALL:
                 return [each for kind in _ALL for each in self._compare_alternatives({"type": kind}, read)]
-            return [Difference("", Kind.TYPE, f"may be anything, and only {_types(reads)} is accepted")]
+            return [Difference("", Kind.TYPE, f"may be anything, and only {types(reads)} is accepted")]
         values = constants(written) if "enum" in written or any("enum" in each for each in reads) else None
         if values is not None:
-            unknown = frozenset().union(*(each.get(UNKNOWN, ()) for each in reads))
-            refused = [each for each in values if unknown or not self._reader.conformance.holds(read, each)]
+            refused = [each for each in values if not self._is_accepted(each, reads, read)]
             return [Difference("", Kind.VALUE, f"may be {each!r}, which is not accepted") for each in refused[:8]]
-        candidates = [each for each in reads if _may_hold(written, each)]
+        candidates = [each for each in reads if may_hold(written, each)]
         if not candidates:
-            return [Difference("", Kind.TYPE, f"is {_types([written])}, and only {_types(reads)} is accepted")]
-        tried = [list(self._compare_plain(written, each)) for each in self._same_tag(written, candidates) or candidates]
+            return [Difference("", Kind.TYPE, f"is {types([written])}, and only {types(reads)} is accepted")]
+        candidates = self._same_tag(written, candidates) or candidates
+        tried = [list(self._compare_plain(written, each)) for each in candidates]
         if all(tried):
-            split = self._split_by_tag(written, candidates)
+            split = self._split_by_tag(written, candidates) or _split_by_bounds(written, candidates)
             if split:
                 return [each for one in split for each in self._compare_alternative(one, reads, read)]
-            return min(tried, key=len)
+            values = constants(written)
+            if values is not None and all(self._is_accepted(each, candidates, read) for each in values):
+                return []
+            same_type = [found for found, each in zip(tried, candidates, strict=False) if "enum" not in each]
+            return min(same_type or tried, key=len)
         return []
+
+    def _is_accepted(self, value: Any, reads: list[Schema], read: Any) -> bool:
+        return not any(each.get(UNKNOWN) for each in reads) and self._reader.conformance.holds(read, value)
 
     def _compare_plain(self, written: Schema, read: Schema) -> Iterator[Difference]:
         unknown = read.get(UNKNOWN, frozenset()) - {"x-eventbus"}
@@ -115,9 +125,7 @@ class _Comparison:
                 yield Difference("", Kind.VALUE, "may be valid by more than one of oneOf, which is refused")
                 break
         if "enum" in read:
-            yield Difference(
-                "", Kind.VALUE, f"may be any {_types([written])}, and only {_listed(read['enum'])} are accepted"
-            )
+            yield Difference("", Kind.VALUE, f"may be any {types([written])}, and only {listed(read['enum'])} are accepted")
             return
         kind = written.get("type")
         if kind == "object":
@@ -153,11 +161,12 @@ class _Comparison:
                 is_sure = is_sure or key in always
                 if key in sent:
                     yield from self._below(key, sent[key], schema)
-                elif self._writer.alternatives(more) and self._may_be_key(written, key):
-                    yield from self._below(key, more, schema)
+                elif self._writer.alternatives(_entry(written, key)) and self._may_be_key(written, key):
+                    yield from self._below(key, _entry(written, key), schema)
             if is_needed and not is_sure:
                 is_possible = any(
-                    path[0] in sent or (self._writer.alternatives(more) and self._may_be_key(written, path[0]))
+                    path[0] in sent
+                    or (self._writer.alternatives(_entry(written, path[0])) and self._may_be_key(written, path[0]))
                     for path in names
                 )
                 kind = Kind.OPTIONAL if is_possible else Kind.MISSING
@@ -178,14 +187,16 @@ class _Comparison:
             values = True  # a model passes over what it does not know
         patterns, theirs = written.get("patternProperties", {}), read.get("patternProperties", {})
         if values is not True or theirs:
-            for name in sent.keys() - wanted.keys():
-                yield from self._below(name, sent[name], values)
+            for name, each in sent.items():
+                mine = [schema for pattern, schema in theirs.items() if re.search(pattern, name)]
+                for schema in mine or ([] if name in wanted else [values]):
+                    yield from self._below(name, each, schema)
             further = [*patterns.values(), *([] if more is False else [more])]
             for each in further:
                 yield from (_at("{}", found) for found in self.compare(each, values))
             for pattern, schema in theirs.items():
                 # where the writer has the same pattern, it says all of the keys that have it
-                sources = [patterns[pattern]] if pattern in patterns else [*further, *sent.values()]
+                sources = [patterns[pattern]] if pattern in patterns else further
                 for each in sources:
                     yield from (_at("{}", found) for found in self.compare(each, schema))
         names = read.get("propertyNames", True)
@@ -251,40 +262,27 @@ class _Comparison:
         return []
 
 
+def _entry(written: Schema, name: str) -> Any:
+    """Return the schema of an entry that the writer does not name."""
+    found: Any = None
+    for pattern, schema in written.get("patternProperties", {}).items():
+        if re.search(pattern, name):
+            found = schema if found is None else both(found, schema)
+    return written.get("additionalProperties", True) if found is None else found
+
+
+def _split_by_bounds(written: Schema, reads: list[Schema]) -> list[Schema]:
+    """Return the writer's whole numbers in parts, cut where a range of the reader begins or ends."""
+    if written.get("type") != "integer" or len(reads) < 2:
+        return []
+    low, high = written.get("minimum", float("-inf")), written.get("maximum", float("inf"))
+    ranges = [each for each in reads if each.get("type") == "integer"]
+    cuts = [each["minimum"] for each in ranges if "minimum" in each]
+    cuts += [each["maximum"] + 1 for each in ranges if "maximum" in each]
+    cut = next((each for each in sorted(cuts) if low < each <= high), None)
+    return [] if cut is None else [{**written, "maximum": cut - 1}, {**written, "minimum": cut}]
+
+
 def _at(part: str, found: Difference) -> Difference:
     joint = "" if not found.path or found.path[0] in "[{" else "."
     return replace(found, path=f"{part}{joint}{found.path}")
-
-
-def _may_hold(written: Schema, read: Schema) -> bool:
-    if "enum" in read or "type" not in read:
-        return True
-    mine, theirs = written.get("type"), read.get("type")
-    return mine == theirs or (mine == "integer" and theirs == "number")
-
-
-def _kind(schema: Schema) -> str:
-    return str(schema.get("type"))
-
-
-def _finite(schema: Schema) -> set[str]:
-    values = schema["enum"]
-    return ({"null"} if None in values else set()) | (
-        {"boolean"} if {True, False} <= {each for each in values if type(each) is bool} else set()
-    )
-
-
-def _types(schemas: list[Schema]) -> str:
-    words = []
-    for each in schemas:
-        if "enum" in each:
-            values = each["enum"]
-            is_plain = values in ([None], [False, True])
-            words.append({1: "null", 2: "boolean"}[len(values)] if is_plain else f"one of {_listed(values)}")
-        else:
-            words.append(" ".join(filter(None, (each.get("type", "anything"), each.get("format")))))
-    return " or ".join(dict.fromkeys(words)) or "nothing"
-
-
-def _listed(values: list[Any]) -> str:
-    return ", ".join(map(repr, values[:8])) + (", ..." if len(values) > 8 else "")

@@ -8,7 +8,7 @@ from typing import Any
 
 from eventbus.contracts.conform import Conformance
 from eventbus.contracts.dialect import Schema, target
-from eventbus.contracts.normal import join
+from eventbus.contracts.joining import join
 from eventbus.contracts.texts import integer_edges, number, number_edges, plain_text, text_edges
 from eventbus.errors import ContractError
 
