@@ -6,6 +6,7 @@ extensions do.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,10 +27,11 @@ def asyncapi(contracts: Iterable[Contract], views: Iterable[View], *, title: str
     messages: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     operations: dict[str, Any] = {}
+    keys = _Keys()
     for contract in known:
-        short = f"{_id(contract.type)}.v{contract.version}"
-        topic_id = _id(contract.topic)
-        name = f"{topic_id}.{short}"  # two topics may carry events of one name
+        short = keys.short(contract)
+        topic_id = keys.of("channel", contract.topic)
+        name = keys.of("message", contract.topic, short)  # two topics may carry events of one name
         payload, inner = _moved(contract.schema, name)
         schemas.update(inner)
         messages[name] = {
@@ -45,7 +47,7 @@ def asyncapi(contracts: Iterable[Contract], views: Iterable[View], *, title: str
         channel = channels.setdefault(topic_id, {"address": contract.topic, "messages": {}})
         channel["messages"][short] = {"$ref": f"#/components/messages/{name}"}
         operation = operations.setdefault(
-            f"{_id(contract.owner)}.send.{topic_id}",
+            keys.of("operation", contract.owner, "send", contract.topic),
             {
                 "action": "send",
                 "title": f"{contract.owner} publishes to {contract.topic}",
@@ -59,20 +61,19 @@ def asyncapi(contracts: Iterable[Contract], views: Iterable[View], *, title: str
         mine = [c for c in known if (c.topic, c.type) == (topic, type_name)]
         if not mine:
             continue
+        topic_id = keys.of("channel", topic)
         operation = operations.setdefault(
-            f"{_id(view.service)}.{_id(view.channel)}.receive.{_id(topic)}",
+            keys.of("operation", view.service, view.channel, "receive", topic),
             {
                 "action": "receive",
                 "title": f"{view.service} reads {topic} on its channel {view.channel}",
-                "channel": {"$ref": f"#/channels/{_id(topic)}"},
+                "channel": {"$ref": f"#/channels/{topic_id}"},
                 "messages": [],
                 "bindings": {"x-nsq": {"channel": view.channel, "bindingVersion": "0.1.0"}},
             },
         )
-        operation["messages"] += [{"$ref": f"#/channels/{_id(topic)}/messages/{_id(c.type)}.v{c.version}"} for c in mine]
-        nsq = (
-            channels[_id(topic)].setdefault("bindings", {}).setdefault("x-nsq", {"channels": [], "bindingVersion": "0.1.0"})
-        )
+        operation["messages"] += [{"$ref": f"#/channels/{topic_id}/messages/{keys.short(c)}"} for c in mine]
+        nsq = channels[topic_id].setdefault("bindings", {}).setdefault("x-nsq", {"channels": [], "bindingVersion": "0.1.0"})
         if view.channel not in nsq["channels"]:
             nsq["channels"] = sorted([*nsq["channels"], view.channel])
     return {
@@ -90,6 +91,24 @@ _HEADERS = {
     "description": "CloudEvents attributes of the envelope, beside the data; docs/wire-format.md has them all.",
     "properties": {name: {"type": "string"} for name in ("id", "source", "type", "time", "correlationid", "causationid")},
 }
+
+
+class _Keys:
+    """Keys of the document: names as AsyncAPI has them, and never the same key for two."""
+
+    def __init__(self) -> None:
+        self._owners: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def of(self, kind: str, *names: str) -> str:
+        """Return the key of what has these names, among the keys of its kind."""
+        key = ".".join(map(_id, names))
+        if self._owners.setdefault((kind, key), names) != names:
+            key += "-" + hashlib.sha256("\0".join(names).encode()).hexdigest()[:8]
+        return key
+
+    def short(self, contract: Contract) -> str:
+        """Return the key of an event's version among its topic's."""
+        return f"{self.of(f'type in {contract.topic}', contract.type)}.v{contract.version}"
 
 
 def _moved(schema: Mapping[str, Any], name: str) -> tuple[dict[str, Any], dict[str, Any]]:
