@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ def _unfolded(part: Any, root: Mapping[str, Any], depth: int = 0) -> list[Mappin
 
 def _about(parts: Sequence[Any], root: Mapping[str, Any]) -> dict[str, str]:
     maps = [each for each in parts if isinstance(each, Mapping)]
-    defaults = [repr(each["default"]) for each in maps if "default" in each]
+    defaults = [json.dumps(each["default"], ensure_ascii=False) for each in maps if "default" in each]
     defaults += ["made anew" for each in maps if MADE in each]
     return {
         "type": " or ".join(dict.fromkeys(_type(each, root) for each in parts)),
@@ -56,22 +57,26 @@ _LIMITS = {
     **{"minimum": "from", "exclusiveMinimum": "above", "maximum": "up to", "exclusiveMaximum": "below"},
     **{"multipleOf": "multiples of", "minLength": "at least", "maxLength": "at most", "minItems": "at least"},
     **{"maxItems": "at most", "minProperties": "at least", "maxProperties": "at most", "pattern": "pattern"},
-    **{"maxDigits": "digits", "decimalPlaces": "decimal places", "relative": "in the", "schemes": "schemes"},
+    **{"maxDigits": "", "decimalPlaces": "", "relative": "in the", "schemes": "schemes"},
 }
-_UNITS = {"Length": " characters", "Items": " items", "Properties": " entries"}
+_UNITS = {
+    **{"Length": ("character", "characters"), "Items": ("item", "items"), "Properties": ("entry", "entries")},
+    **{"Digits": ("digit", "digits"), "Places": ("decimal place", "decimal places")},
+}
 
 
 def _limits(part: Mapping[str, Any]) -> str:
     found = []
     for word in _LIMITS.keys() & part.keys():
-        unit = next((text for end, text in _UNITS.items() if word.endswith(end)), "")
-        value = ", ".join(part[word]) if isinstance(part[word], list) else part[word]
-        found.append((list(_LIMITS).index(word), f"{_LIMITS[word]} {value}{unit}"))
+        value = ", ".join(part[word]) if isinstance(part[word], list) else str(part[word])
+        units = next((pair for end, pair in _UNITS.items() if word.endswith(end)), None)
+        unit = "" if units is None else f" {units[0] if value == '1' else units[1]}"
+        found.append((list(_LIMITS).index(word), f"{_LIMITS[word]} {value}{unit}".strip()))
     for keyword in (DECIMAL, TIME, URL):
         if keyword in part and (text := _limits(part[keyword])):
             found.append((100, text))
     if BYTES in part:
-        found.append((101, _limits(part[BYTES]).replace("characters", "bytes")))
+        found.append((101, _limits(part[BYTES]).replace("character", "byte")))
     return ", ".join(text for _, text in sorted(found))
 
 
