@@ -163,6 +163,11 @@ def _check_unions(event_type: type[Event]) -> None:
     tree = Tree(event_type.__pydantic_core_schema__)
     for name, field in tree.fields().items():
         for node in tree.below(field["schema"]):
+            if tree.has_mixed_keys(node):
+                raise ContractError(
+                    f"{event_type.__name__}: field `{name}` is a map with keys of several types, and keys travel as text: 1 "
+                    'would be read as "1", and None as "None"; give it keys of one type'
+                )
             if node.get("type") == "union" and tree.is_lookalike(node):
                 _check_union(event_type, name, node, tree)
 

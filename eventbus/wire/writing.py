@@ -92,6 +92,17 @@ def _nodes(node: Any) -> Iterator[Node]:
             yield from _nodes(each)
 
 
+def _key_kinds(core: Node) -> set[str]:
+    return {type(each).__name__ for each in core["expected"]} if core.get("type") == "literal" else {str(core.get("type"))}
+
+
+def _wrappers(node: Node) -> Iterator[Node]:
+    yield node
+    for key in _INSIDE:
+        if isinstance(node.get(key), dict):
+            yield from _wrappers(node[key])
+
+
 def _unwrapped(node: Node) -> Node:
     while node.get("type") in ("default", "nullable"):
         node = node["schema"]
@@ -155,7 +166,7 @@ class Tree:
         """Whether what a node holds may be read as something else: as another member of a union, or not at all."""
         if node.get("type") == "model" and "__event_info__" in getattr(node.get("cls"), "__dict__", {}):
             return node is not self.resolved(self.root)
-        if _is_unchecked(node):
+        if _is_unchecked(node) or self.has_mixed_keys(node):
             return True
         if node.get("type") != "union" or "custom_error_type" in node:
             return False
@@ -175,6 +186,18 @@ class Tree:
             or families.count("map") > 1
             or ("anything" in families and len(families) > 1)
         )
+
+    def has_mixed_keys(self, node: Node) -> bool:
+        """Whether a map has keys of several types: all of them travel as text, in which 1 is "1" and None is "None"."""
+        keys = node.get("keys_schema") if node.get("type") == "dict" else None
+        if keys is None:
+            return False
+        if any(each.get("type") == "nullable" for each in _wrappers(keys)):
+            return True
+        core = self.core(keys)
+        members = [each[0] if isinstance(each, tuple) else each for each in core.get("choices", [core])]
+        kinds = {kind for each in members for kind in _key_kinds(self.core(each))}
+        return len(kinds) > 1
 
     def kind(self, node: Node) -> str:
         """Return the type of what a node is below its wrappers."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import SecretStr, ValidationError, create_model
 
-from eventbus import Event, Value
+from eventbus import ContractError, EncodeError, Event, Value
 from eventbus.contracts import View, check_views, contract_of, differences, read_contract
 from eventbus.contracts.schema import read_schema
 from eventbus.wire.codec import dump
@@ -51,3 +51,19 @@ def test_a_field_of_any_name_travels_as_any_other(word: str, is_nested: bool) ->
     naive = {word: datetime(2026, 1, 31, tzinfo=UTC).replace(tzinfo=None)}
     with pytest.raises(ValidationError, match="timezone"):
         _event({word: (datetime, ...)}, is_nested=is_nested).model_validate({"inner": naive} if is_nested else naive)
+
+
+@pytest.mark.parametrize("keys", [int | str, str | None, Literal[1, "1"], bool | int])
+def test_a_map_has_keys_of_one_type(keys: Any) -> None:
+    event_type = _event({"counts": (dict[keys, int], ...)}, is_nested=False)
+    with pytest.raises(ContractError, match="field `counts` is a map with keys of several types"):
+        contract_of(event_type, "o")
+    assert dump(event_type.model_validate({"counts": {}})) == {"counts": {}}
+    if keys != bool | int:
+        with pytest.raises(EncodeError, match="counts"):
+            dump(event_type.model_validate({"counts": {None if keys == str | None else 1: 1}}))
+
+
+def test_texts_of_several_kinds_are_of_one_type() -> None:
+    event_type = _event({"counts": (dict[Literal["a"] | Literal["b"], int], ...)}, is_nested=False)
+    assert contract_of(event_type, "o").examples
