@@ -35,7 +35,8 @@ class _Event:
 
     @property
     def file(self) -> str:
-        return f"{file_name(self.topic)}.{file_name(self.type)}.html"
+        # topic and type may both have dots: `a.b` with `c` is another event than `a` with `b.c`
+        return f"{file_name(self.topic)}{'..' if '.' in self.type else '.'}{file_name(self.type)}.html"
 
     @property
     def link(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -211,3 +212,9 @@ def test_lines_that_need_not_cross_do_not() -> None:
     sending = [(f"owner{number % 5}", f"topic{number:02}") for number in range(30)]
     reading = [(topic, f"reader{9 - int(owner[-1])}") for owner, topic in sending]
     assert _crossings(sending, reading) == 0
+
+
+def test_dots_in_names_do_not_make_one_page_of_two(tmp_path: Path) -> None:
+    made = contract_of(Paid, "billing")
+    contracts = [replace(made, topic=topic, type=name) for topic, name in (("a", "b.c"), ("a.b", "c"))]
+    assert len(set(write_catalogue(tmp_path, contracts, [], title="The shop"))) == 3
