@@ -27,6 +27,15 @@ def _chosen(ids: Collection[str] | None, where: Where | None) -> Where | None:
     return lambda letter: letter.id in wanted and (where is None or where(letter))
 
 
+def _why_not(letter: DeadLetter) -> str | None:
+    """Why a letter cannot be replayed."""
+    try:
+        letter.envelope()
+    except DecodeError as error:
+        return error.reason
+    return None
+
+
 class DeadLetters:
     """The dead letters of one channel of one topic: `bus.dead_letters("orders_placed", "fulfillment")`."""
 
@@ -68,10 +77,27 @@ class DeadLetters:
         at worst replays one twice.
 
         Raises:
-            ReplayError: when one holds bytes that are no envelope; it stays parked, and so does what follows it.
+            ReplayError: when some hold bytes that are no envelope: they stay parked, and all others were replayed.
             PublishError: when the engine did not confirm one.
         """
-        return self._each(_chosen(ids, where), limit, self._publish_again, on_each, is_replayed=True)
+        refused: list[str] = []
+        chosen = _chosen(ids, where)
+
+        def is_replayable(letter: DeadLetter) -> bool:
+            if chosen is not None and not chosen(letter):
+                return False
+            why = _why_not(letter)
+            if why is not None:
+                refused.append(f"{letter.id or '(without id)'} ({why})")
+            return why is None
+
+        done = self._each(is_replayable, limit, self._publish_again, on_each, is_replayed=True)
+        if refused and (limit is None or done < limit):
+            raise ReplayError(
+                f"{self.dead_topic!r}: {done} replayed; {len(refused)} hold no envelope and cannot be replayed to one "
+                f"channel: discard them. The first: {refused[0]}"
+            )
+        return done
 
     def discard(
         self,
@@ -127,13 +153,7 @@ class DeadLetters:
             self._engine.publish(event_topic(type(event)), body, delay=0.0, timeout=self._timeout)
 
     def _publish_again(self, letter: DeadLetter) -> None:
-        try:
-            envelope = letter.envelope()
-        except DecodeError as error:
-            raise ReplayError(
-                f"dead letter {letter.id or '(without id)'} on {self.dead_topic!r} holds no envelope ({error.reason}) and "
-                f"cannot be replayed to one channel; discard it"
-            ) from error
+        envelope = letter.envelope()
         envelope.replay_for = self.channel
         envelope.prior_attempts = 0
         envelope.deliver_at = None

@@ -29,10 +29,12 @@ class Features:
 
     Attributes:
         bounded_depth: publish can be made to block or raise when a channel is full.
+        outlives: the broker lives on when a process on it dies.
         brokers: servers among which max in flight is shared; a publisher sends to one of them.
     """
 
     bounded_depth: bool
+    outlives: bool = True
     brokers: int = 1
 
 
@@ -84,7 +86,7 @@ class _Borrowed:
 
 class MemoryWorld:
     name = "memory"
-    features = Features(bounded_depth=True)
+    features = Features(bounded_depth=True, outlives=False)
 
     def __init__(self) -> None:
         self._engine = MemoryEngine(MemoryOptions())
