@@ -70,6 +70,8 @@ class Cluster:
             f"fsync={self._fsync}",
             "-c",
             "max_connections=200",
+            "-c",
+            "dynamic_shared_memory_type=mmap",  # goes with the folder, where POSIX segments outlive a server that is killed
         ]
         self.process = Process(*self._as, _program("postgres"), "-D", str(self.folder / "data"), *options)
         eventually(self._answers, "the PostgreSQL server")
