@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,21 +38,20 @@ def taken(nsqd: Nsqd, shop: Shop, topic: str, count: int) -> list[bytes]:
 
 
 def tailing(shop: Shop, nsqd: Nsqd, ends: Ends, *arguments: str) -> Process:
-    """A tail that is connected to all of its topics."""
-    process: Process = ends(shop.start("tail", *arguments, EVENTBUS_URL=nsqd.url))
+    """A tail that is connected to all of its topics, beside those that are there already."""
     wanted = [each for each in arguments if not each.startswith("-") and not each.isdigit()]
 
-    def listens() -> bool:
-        topics = {each["topic_name"]: each for each in nsqd.get("/stats", format="json")["topics"]}
-        return all(
-            any(
-                channel["channel_name"].startswith("tail-") and channel["client_count"]
-                for channel in topics[name]["channels"]
-            )
-            for name in wanted
+    def listening() -> Counter[str]:
+        return Counter(
+            topic["topic_name"]
+            for topic in nsqd.get("/stats", format="json")["topics"]
+            for channel in topic["channels"]
+            if channel["channel_name"].startswith("tail-") and channel["client_count"]
         )
 
-    eventually(listens)
+    before = listening()
+    process: Process = ends(shop.start("tail", *arguments, EVENTBUS_URL=nsqd.url))
+    eventually(lambda: all(listening()[name] > before[name] for name in wanted))
     return process
 
 
