@@ -265,7 +265,11 @@ def test_tail_shows_causes(shop: Shop, nsqd: Nsqd, ends: Ends) -> None:
     whole = tailing(shop, nsqd, ends, "first", "second", "third", "--parents", "-n", "3")
     last = tailing(shop, nsqd, ends, "third", "--parents", "--json", "-n", "1")
     shop.run("publish", "first", '{"number": 1}', "--event", "chain:First", **url)
-    assert shop.run("run", "chain:services", "--burst", **url).code == 0
+    # each cause is seen before its effect: topics have connections of their own, and these keep no order among them
+    eventually(lambda: "First v1" in whole.output())
+    assert shop.run("run", "chain:a", "--burst", **url).code == 0
+    eventually(lambda: "Second v1" in whole.output())
+    assert shop.run("run", "chain:b", "--burst", **url).code == 0
     assert whole.wait() == 0
     assert last.wait() == 0
     text = whole.output()
