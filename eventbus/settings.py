@@ -15,8 +15,9 @@ class BusSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="EVENTBUS_", frozen=True, hide_input_in_errors=True)
 
-    url: str = "memory://"
-    """Engine of the bus. The default needs nothing installed."""
+    url: str = Field(default="memory://", repr=False)
+    """Engine of the bus. The default needs nothing installed. Settings that are printed keep it to themselves, since it may
+    hold a secret."""
     source: str | None = None
     """Name of the publishing service; None takes the program's."""
     codec: str = "msgpack"
@@ -42,8 +43,8 @@ class BusSettings(BaseSettings):
     """Seconds after which a dead letter goes, except for one in a hundred; with 0 all stay."""
     contracts: Literal["enforce", "warn", "off"] = "off"
     """Whether services and events must fit their published contracts to start and to be published."""
-    contracts_from: str = "contracts"
-    """Folder, wheel or http(s) address of the contracts."""
+    contracts_from: str = Field(default="contracts", repr=False)
+    """Folder, wheel or http(s) address of the contracts; not printed either."""
     tracebacks: bool = False
     """Whether the log line of a failed handler carries its stack at every level, and not only at debug."""
     grace: float = Field(default=20.0, ge=0)

@@ -9,7 +9,7 @@ from eventbus.dead_letters.done import letters_done_on
 from eventbus.dead_letters.holding import ParkedLetters
 from eventbus.dead_letters.letter import DeadLetter
 from eventbus.engines.base import Engine
-from eventbus.errors import DecodeError, ReplayError
+from eventbus.errors import DecodeError, EncodeError, ReplayError
 from eventbus.event import event_info, event_topic
 from eventbus.wire.codec import CODECS, dump
 from eventbus.wire.envelope import Envelope
@@ -25,15 +25,6 @@ def _chosen(ids: Collection[str] | None, where: Where | None) -> Where | None:
         return where
     wanted = set(ids)
     return lambda letter: letter.id in wanted and (where is None or where(letter))
-
-
-def _why_not(letter: DeadLetter) -> str | None:
-    """Why a letter cannot be replayed."""
-    try:
-        letter.envelope()
-    except DecodeError as error:
-        return error.reason
-    return None
 
 
 class DeadLetters:
@@ -77,24 +68,22 @@ class DeadLetters:
         at worst replays one twice.
 
         Raises:
-            ReplayError: when some hold bytes that are no envelope: they stay parked, and all others were replayed.
+            ReplayError: when some hold bytes that are no envelope, or none that can be sent: they stay parked, and all others were replayed.
             PublishError: when the engine did not confirm one.
         """
         refused: list[str] = []
-        chosen = _chosen(ids, where)
 
-        def is_replayable(letter: DeadLetter) -> bool:
-            if chosen is not None and not chosen(letter):
-                return False
-            why = _why_not(letter)
-            if why is not None:
-                refused.append(f"{letter.id or '(without id)'} ({why})")
-            return why is None
+        def copy(letter: DeadLetter) -> bytes | None:
+            try:
+                return self._copy(letter)
+            except (DecodeError, EncodeError) as error:
+                refused.append(f"{letter.id or '(without id)'} ({error})")
+                return None
 
-        done = self._each(is_replayable, limit, self._publish_again, on_each, is_replayed=True)
-        if refused and (limit is None or done < limit):
+        done = self._each(_chosen(ids, where), limit, copy, on_each)
+        if refused:
             raise ReplayError(
-                f"{self.dead_topic!r}: {done} replayed; {len(refused)} hold no envelope and cannot be replayed to one "
+                f"{self.dead_topic!r}: {done} replayed; {len(refused)} hold no event that can be replayed to one "
                 f"channel: discard them. The first: {refused[0]}"
             )
         return done
@@ -113,28 +102,31 @@ class DeadLetters:
         Args:
             look_at: most letters to look at, where `where` chooses among them; None for all.
         """
-        chosen = _chosen(ids, where)
-        return self._each(chosen, limit, lambda letter: None, on_each, is_replayed=False, look_at=look_at)
+        return self._each(_chosen(ids, where), limit, None, on_each, look_at=look_at)
 
     def _each(
         self,
         where: Where | None,
         limit: int | None,
-        act: Callable[[DeadLetter], None],
+        copy: Callable[[DeadLetter], bytes | None] | None,
         on_each: Callable[[DeadLetter], None] | None,
         *,
-        is_replayed: bool,
         look_at: int | None = None,
     ) -> int:
+        """Finish letters, after what `copy` makes of each was published; one of which it makes None stays."""
         done = 0
         most = self._parked.count() if limit is None or where is not None else limit
         with self._parked.hold(most if look_at is None else min(most, look_at)) as held:
             chosen = [each for each in held if where is None or where(each[1])][:limit]
             for first in range(0, len(chosen), _TOLD_AT_ONCE):
-                some = chosen[first : first + _TOLD_AT_ONCE]
-                self._tell([letter.id for _, letter in some if letter.is_kept], is_replayed=is_replayed)
-                for delivery, letter in some:
-                    act(letter)
+                some = [(*each, copy(each[1]) if copy else b"") for each in chosen[first : first + _TOLD_AT_ONCE]]
+                kept = [letter.id for _, letter, body in some if letter.is_kept and body is not None]
+                self._tell(kept, is_replayed=copy is not None)
+                for delivery, letter, body in some:
+                    if body is None:
+                        continue
+                    if body:
+                        self._engine.publish(self.topic, body, delay=0.0, timeout=self._timeout)
                     delivery.finish()
                     done += 1
                     if on_each is not None:
@@ -152,10 +144,10 @@ class DeadLetters:
             body = CODECS["msgpack"]().encode(envelope)
             self._engine.publish(event_topic(type(event)), body, delay=0.0, timeout=self._timeout)
 
-    def _publish_again(self, letter: DeadLetter) -> None:
+    def _copy(self, letter: DeadLetter) -> bytes:
+        """Return the event for its channel alone, as if it had never been tried."""
         envelope = letter.envelope()
         envelope.replay_for = self.channel
         envelope.prior_attempts = 0
         envelope.deliver_at = None
-        codec = CODECS["json" if letter.body[:1] == b"{" else "msgpack"]()
-        self._engine.publish(self.topic, codec.encode(envelope), delay=0.0, timeout=self._timeout)
+        return CODECS["json" if letter.body[:1] == b"{" else "msgpack"]().encode(envelope)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -25,6 +24,7 @@ from eventbus.runtime.forks import of_another_process, owned
 from eventbus.sql import jobs, schema, tables
 from eventbus.sql.connections import Connections
 from eventbus.sql.drivers import READS, is_of, is_outage, postgresql_engine, sqlite_engine, watch_errors
+from eventbus.sql.patience import patiently
 from eventbus.sql.unit import watch_units
 
 T = TypeVar("T")
@@ -34,14 +34,6 @@ log = logging.getLogger("eventbus.sql")
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 _CHORES = 4
 """Connections of the library's own work: relay, settling, receipts that come, receipts that go."""
-
-
-def _pauses() -> Iterator[float]:
-    """Yield growing seconds between tries at a database that is away."""
-    pause = 0.05
-    while True:
-        yield pause
-        pause = min(2 * pause, 1.0)
 
 
 class Database:
@@ -73,6 +65,7 @@ class Database:
         self._threads: ThreadPool | None = None
         self._chore_threads: ThreadPool | None = None
         self._is_owner = not isinstance(url, sa.Engine)
+        self._pool_size = pool_size
         if isinstance(url, sa.Engine):
             if connect_args:
                 raise ConfigurationError("Database(engine, connect_args=...): give them to create_engine")
@@ -128,10 +121,10 @@ class Database:
         return [self.engine] if self._chores is self.engine else [self.engine, self._chores]
 
     @property
-    def most_connections(self) -> int:
-        """Connections that a process takes at the server at most; 1 on SQLite. All processes together, and what operators
-        need, have to stay below the server's `max_connections`."""
-        return 1 if self.is_sqlite else sum(getattr(each.pool, "size", lambda: 1)() for each in self.engines)
+    def most_connections(self) -> int | None:
+        """Connections that a process takes at the server at most; 1 on SQLite, None with an engine of your own, whose pool
+        decides. All processes together, and what operators need, have to stay below the server's `max_connections`."""
+        return 1 if self.is_sqlite else self._pool_size + _CHORES if self._is_owner else None
 
     def transact(self, work: Callable[[Connection], T], *, patience: float = 0.0) -> T:
         """Return what `work` returns, after its transaction is committed; rolled back when it raises.
@@ -147,17 +140,8 @@ class Database:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: as the database has it; nothing was committed.
         """
-        deadline = time.monotonic() + patience
-        for pause in _pauses():
-            try:
-                result: T = self._run(self._threads, work, self.engine)
-                return result
-            except Exception as error:
-                if time.monotonic() + pause > deadline or not self.is_away(error):
-                    raise
-                log.warning("the database is away or busy (%s); again in %.2g s", type(error).__name__, pause)
-            gevent.sleep(pause)
-        raise AssertionError  # pauses do not end
+        run: Callable[[], T] = partial(self._run, self._threads, work, self.engine)
+        return run() if patience <= 0 else patiently(run, patience, self.is_away)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """The same for work that only reads: on SQLite it does not wait for writers, and no writer waits for it."""

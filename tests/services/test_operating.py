@@ -66,6 +66,7 @@ def test_all_pools_together_fit_into_the_database_server() -> None:
     }
     taken = 0
     for name, database in databases.items():
+        assert database.most_connections is not None
         taken += SERVICES[name].get("deploy", {}).get("replicas", 1) * database.most_connections
         database.close()
     (most,) = (each.partition("=")[2] for each in SERVICES["postgres"]["command"] if each.startswith("max_connections="))

@@ -275,7 +275,7 @@ def open_nsq(url: str, *, clock: Clock | None = None) -> NsqEngine:
     parts = urlsplit(url)
     is_direct = parts.scheme == "nsq+direct"
     if parts.path not in ("", "/"):
-        raise ConfigurationError(f"bus URL: {parts.path!r} after the addresses means nothing; options go behind '?'")
+        raise ConfigurationError("bus URL: what stands behind the addresses and '/' means nothing; options go behind '?'")
     if "@" in parts.netloc:
         raise ConfigurationError("bus URL: no user or password here; NSQ's secret goes into EVENTBUS_NSQ_AUTH_SECRET")
     addresses = parse_addresses(parts.netloc, default_port=4150 if is_direct else LOOKUP_PORT)
