@@ -1,16 +1,17 @@
-"""Rules about what comes from outside and how much of it is held: trees have a schema, bytes have a bound."""
+"""Rules about what comes from outside and how much of it is held: trees have a schema, bytes have a bound, deaths count."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import gevent
 import msgpack
 import pytest
 
-from eventbus import ReplayError, Retry
+from eventbus import ReplayError, Retry, Service
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.conformance.worlds import World
+from tests.conformance.worlds import World, unique
 from tests.waiting import PATIENCE, eventually
 
 GOOD: dict[str, Any] = {
@@ -94,6 +95,52 @@ def test_what_is_held_is_bounded_in_bytes(world: World) -> None:
         assert most * size <= 2 * limit + 2 * world.features.brokers * size, most
         free.set()
         eventually(lambda: len(seen) == 60)
+
+
+def test_an_event_that_kills_its_process_is_parked_after_its_attempts(world: World) -> None:
+    if not world.features.outlives:
+        pytest.skip("its broker dies with the process")
+    kind, name, attempts = numbered(), unique("s"), 3
+
+    def act(event: Any, context: object) -> None:
+        if event.number < 0:
+            os._exit(9)
+
+    def service(seen: Seen) -> Any:
+        return listener(kind, seen, name=name, act=act, concurrency=1, retry=Retry(attempts=attempts))
+
+    with world.bus() as bus:
+        bus.declare(service(Seen()))
+        publish_numbers(bus, kind, [-1])
+        letters = bus.dead_letters(kind, service(Seen()))
+        deaths = 0
+        while letters.count() == 0:
+            deaths += _dies_of_it(world, kind, service(Seen()))
+            assert deaths <= attempts + 1, "nobody parks it"
+        assert deaths >= attempts
+        (letter,) = letters.list()
+        assert letter.envelope().data["number"] == -1
+        seen = Seen()
+        bus.start(service(seen))
+        publish_numbers(bus, kind, [1])
+        eventually(lambda: seen.numbers == [1])
+
+
+def _dies_of_it(world: World, kind: Any, service: Service) -> bool:
+    """Run the service in a child until it dies, or has parked the event; what a dead one held comes after a second."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            with world.bus(message_timeout=1.0) as bus:
+                bus.start(service)
+                eventually(lambda: bus.dead_letters(kind, service).count())
+            code = 0
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 9)
+    return code == 9
 
 
 def test_a_list_beyond_all_buffers_is_published_whole_by_the_first_call(world: World) -> None:
