@@ -17,11 +17,12 @@ import gevent.event
 import gevent.socket
 from gevent import monkey
 from gevent.hub import get_hub
-from gevent.pywsgi import WSGIServer
 
 from eventbus.errors import ConfigurationError
 from eventbus.observe.hub import HubWatch
 from eventbus.observe.metrics import CONTENT_TYPE, Metrics
+from eventbus.serving.bounded_server import BoundedServer
+from eventbus.serving.http_limits import HttpLimits
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _UNREADY_AFTER = 2.0
 """Seconds of a blocked hub after which a process is not ready, or half the message timeout where that is less."""
 _TO_STOP = 2.0
+_LIMITS = HttpLimits(connections=32, head=5.0, body=5.0, answer=10.0)
+"""Whoever asks for health waits behind no client that says nothing: a process that seems dead is killed."""
 
 
 class Health:
@@ -133,7 +136,7 @@ class HealthServer:
         self._descriptor: int = listener.detach()
         self._app = app
         self._hub: Any = None
-        self._server: WSGIServer | None = None
+        self._server: BoundedServer | None = None
         self._ended = False
         # the original: a patched thread would be a greenlet of the hub that may be blocked
         monkey.get_original("_thread", "start_new_thread")(self._run, ())
@@ -141,7 +144,7 @@ class HealthServer:
     def _run(self) -> None:
         try:
             listener = gevent.socket.socket(self._family, fileno=self._descriptor)
-            self._server = WSGIServer(listener, self._app, spawn=32, log=None, error_log=None)
+            self._server = BoundedServer(listener, self._app, limits=_LIMITS)
             self._server.start()  # before anybody can stop it
             self._hub = get_hub()
             self._server.serve_forever()

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import http.client
 import logging
+import socket
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import gevent
 import pytest
@@ -124,6 +125,18 @@ def test_a_port_that_is_taken_is_named() -> None:
         with pytest.raises(ConfigurationError, match=f"127.0.0.1:{server.port}.*give another port"):
             HealthServer(app, f"127.0.0.1:{server.port}")
         server.stop()
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\nX: "], ids=["silent", "half a request"])
+def test_clients_that_do_not_end_their_request_hold_up_no_probe(said: bytes) -> None:
+    with Bus("memory://") as bus, ExitStack() as stack:
+        server = HealthServer(HealthPages(Health(bus), Metrics()), "127.0.0.1:0")
+        stack.callback(server.stop)
+        for _ in range(100):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), PATIENCE))
+            client.sendall(said)
+        for _ in range(3):
+            assert page(server.port, "/healthz") == (200, "alive\n")
 
 
 def test_readyz_names_what_backs_off() -> None:
