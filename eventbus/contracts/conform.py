@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -13,6 +12,7 @@ from typing import Any
 
 from eventbus.contracts.dialect import BYTES, DECIMAL, NAMES, TEXT, TIME, URL, Schema, target
 from eventbus.contracts.formats import has_form, instant
+from eventbus.contracts.matching import matches
 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null", list: "array", dict: "object"}
 
@@ -141,7 +141,7 @@ class Conformance:
             more = True
         for name, each in value.items():
             inner = f"{path}.{name}" if path else name
-            matching = [part for pattern, part in patterns.items() if re.search(pattern, name)]
+            matching = [part for pattern, part in patterns.items() if matches(pattern, name)]
             for part in matching:
                 yield from self.faults(part, each, inner, depth + 1)
             if name not in known and not matching and more is not True:
@@ -177,7 +177,7 @@ def text_faults(schema: Schema, value: str) -> Iterator[str]:
     if schema.get(TEXT, {}).get("strip"):
         value = value.strip()
     yield from _counted(schema, len(value), "minLength", "maxLength", "characters")
-    if "pattern" in schema and not re.search(schema["pattern"], value):
+    if "pattern" in schema and not matches(schema["pattern"], value):
         yield f"has not the form {schema['pattern']}"
     form = schema.get("format")
     if form is not None and not has_form(value, form):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -13,12 +14,17 @@ import urllib3
 from eventbus.contracts.contract import Contract
 from eventbus.contracts.reading import read_contract
 from eventbus.errors import ContractError
+from eventbus.runtime.redaction import one_line
 
 INDEX = "index.json"
 """File beside the contracts that lists their paths, for who cannot list a folder: a JSON array of texts."""
 
 _LARGEST = 4 * 1024 * 1024
+_LARGEST_IN_ALL = 64 * 1024 * 1024
 _MOST = 10_000
+_LONGEST = 10.0
+_LONGEST_IN_ALL = 120.0
+"""Seconds for one file of an address, to its last byte, and for all."""
 
 
 def load_contracts(source: str | Path) -> list[Contract]:
@@ -83,30 +89,50 @@ def _from_wheel(wheel: Path, name: str, pattern: str) -> Iterator[tuple[str, byt
 
 
 def _from_address(address: str) -> Iterator[tuple[str, bytes]]:
-    http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=5.0, read=15.0), retries=urllib3.Retry(2, redirect=3))
+    # a redirect is told and not followed: it could lead into a network that the address is not of, or out of https
+    http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=5.0, read=_LONGEST), retries=urllib3.Retry(2, redirect=False))
     try:
         paths = json.loads(_get(http, urljoin(address, INDEX)))
     except ValueError as error:
         raise ContractError(f"{address}{INDEX}: no JSON: {error}") from None
     if not isinstance(paths, list) or len(paths) > _MOST or not all(isinstance(each, str) for each in paths):
         raise ContractError(f"{address}{INDEX}: give a JSON array of the contracts' paths")
+    deadline, size = time.monotonic() + _LONGEST_IN_ALL, 0
     for path in paths:
         if path.startswith("/") or ".." in path or "://" in path:
             raise ContractError(f"{address}{INDEX}: {path!r} leads outside; give paths as topic/Type.v1.json")
-        yield path, _get(http, urljoin(address, quote(path)))
+        content = _get(http, urljoin(address, quote(path)))
+        size += len(content)
+        if size > _LARGEST_IN_ALL:
+            raise ContractError(f"{address}: more than {_LARGEST_IN_ALL:,} bytes in all")
+        if time.monotonic() > deadline:
+            raise ContractError(f"{address}: not read within {_LONGEST_IN_ALL:g} s; get a copy and name its folder")
+        yield path, content
 
 
 def _get(http: urllib3.PoolManager, address: str) -> bytes:
     try:
         answer = http.request("GET", address, preload_content=False)
         try:
-            body = answer.read(_LARGEST + 1)
+            body = _body(answer, address) if answer.status == 200 else b""
         finally:
-            answer.release_conn()
+            answer.close()
     except urllib3.exceptions.HTTPError as error:
         raise ContractError(f"{address}: cannot be reached: {type(error).__name__}") from None
+    if 300 <= answer.status < 400:
+        there = one_line(answer.headers.get("Location", "nowhere"))
+        raise ContractError(f"{address}: has moved to {there}; redirects are not followed, name the place itself")
     if answer.status != 200:
         raise ContractError(f"{address}: answers {answer.status}")
-    if len(body) > _LARGEST:
-        raise ContractError(f"{address}: larger than {_LARGEST:,} bytes")
+    return body
+
+
+def _body(answer: urllib3.BaseHTTPResponse, address: str) -> bytes:
+    deadline, body = time.monotonic() + _LONGEST, bytearray()
+    while part := answer.read1(64 * 1024):
+        body += part
+        if len(body) > _LARGEST:
+            raise ContractError(f"{address}: larger than {_LARGEST:,} bytes")
+        if time.monotonic() > deadline:
+            raise ContractError(f"{address}: not read within {_LONGEST:g} s")
     return bytes(body)

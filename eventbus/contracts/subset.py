@@ -14,7 +14,6 @@ A reader passes over fields that it does not know; so a writer's further field i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -23,6 +22,7 @@ from eventbus.contracts.dialect import DECIMAL, NAMES, NUMBERS, Schema
 from eventbus.contracts.difference import Difference, Kind, step
 from eventbus.contracts.joining import OTHERS, UNKNOWN, both
 from eventbus.contracts.kinds import finite, kind_of, listed, may_hold, types
+from eventbus.contracts.matching import matches
 from eventbus.contracts.normal import Normalizer, constants
 from eventbus.contracts.scalars import bounds, compare_decimals, compare_numbers, compare_strings
 from eventbus.errors import ContractError
@@ -188,7 +188,7 @@ class _Comparison:
         patterns, theirs = written.get("patternProperties", {}), read.get("patternProperties", {})
         if values is not True or theirs:
             for name, each in sent.items():
-                mine = [schema for pattern, schema in theirs.items() if re.search(pattern, name)]
+                mine = [schema for pattern, schema in theirs.items() if matches(pattern, name)]
                 for schema in mine or ([] if name in wanted else [values]):
                     yield from self._below(name, each, schema)
             further = [*patterns.values(), *([] if more is False else [more])]
@@ -266,7 +266,7 @@ def _entry(written: Schema, name: str) -> Any:
     """Return the schema of an entry that the writer does not name."""
     found: Any = None
     for pattern, schema in written.get("patternProperties", {}).items():
-        if re.search(pattern, name):
+        if matches(pattern, name):
             found = schema if found is None else both(found, schema)
     return written.get("additionalProperties", True) if found is None else found
 

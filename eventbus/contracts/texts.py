@@ -14,6 +14,7 @@ from typing import Any
 from eventbus.contracts.conform import text_faults
 from eventbus.contracts.dialect import BYTES, DECIMAL, TIME, URL, Schema
 from eventbus.contracts.formats import FORMATS, instant
+from eventbus.contracts.matching import matches
 from eventbus.errors import ContractError
 
 _RELATIVE = {
@@ -153,7 +154,7 @@ def _matching(pattern: str, least: int, most: int) -> tuple[str, ...]:
                 text = str(rstr.Rstr(Random(seed)).xeger(bounded))
             except (re.error, KeyError, ValueError, TypeError, RecursionError, OverflowError, AttributeError, IndexError):
                 break
-            if least <= len(text) <= most and re.search(pattern, text):
+            if least <= len(text) <= most and matches(pattern, text):
                 found[text] = None
             if len(found) >= 4:
                 return tuple(found)

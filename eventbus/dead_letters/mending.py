@@ -68,7 +68,8 @@ class DeadLetters:
         at worst replays one twice.
 
         Raises:
-            ReplayError: when some hold bytes that are no envelope, or none that can be sent: they stay parked, and all others were replayed.
+            ReplayError: when some hold bytes that are no envelope, or none that can be sent: they stay parked, and all
+                others were replayed.
             PublishError: when the engine did not confirm one.
         """
         refused: list[str] = []
