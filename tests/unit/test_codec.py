@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import statistics
 import struct
 import time
 from contextlib import suppress
@@ -360,8 +361,9 @@ def test_what_handlers_and_outboxes_add_costs_next_to_nothing_to_decode() -> Non
             decode(body)
         return time.process_time() - began
 
-    pairs = [(cost(bare), cost(full)) for _ in range(30)]  # in turns, and the best of each: the machine may be busy
-    assert min(full for _, full in pairs) < 1.7 * min(bare for bare, _ in pairs)
+    # in turns, and each against its neighbour: a busy machine is fast for one of them and slow for another
+    ratios = [cost(full) / cost(bare) for _ in range(30)]
+    assert statistics.median(ratios) < 1.7
 
 
 def test_what_is_read_depends_on_the_bytes_alone() -> None:
