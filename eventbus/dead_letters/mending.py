@@ -84,8 +84,8 @@ class DeadLetters:
         done = self._each(_chosen(ids, where), limit, copy, on_each)
         if refused:
             raise ReplayError(
-                f"{self.dead_topic!r}: {done} replayed; {len(refused)} hold no event that can be replayed to one "
-                f"channel: discard them. The first: {refused[0]}"
+                f"{self.dead_topic!r}: {done} replayed; {len(refused)} cannot be replayed, since what they hold "
+                f"is no envelope or cannot be sent: discard them. The first: {refused[0]}"
             )
         return done
 
