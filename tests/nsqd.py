@@ -132,7 +132,9 @@ class Nsqd:
         self.process.end()
 
     def freeze(self) -> None:
+        """Stopped when this returns: after the signal alone its threads still answer, on a busy machine."""
         self.process.signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def thaw(self) -> None:
         self.process.signal(signal.SIGCONT)
