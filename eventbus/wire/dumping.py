@@ -62,16 +62,44 @@ def _dump_with_care(event: BaseModel, plan: WritePlan) -> Any:
             raise EncodeError(f"{kind.__name__}: no reader takes it: {error.reason}", event_name=kind.__name__) from None
     if plan.lookalikes:
         _read_back(event, data, plan.lookalikes)
+    for name, key in plan.untyped:
+        value = getattr(event, name)
+        if value is not None and value != data.get(key, value):
+            _check_keys(kind, name, value, data)
     return data
+
+
+def _check_keys(kind: type[BaseModel], name: str, value: Any, data: Any) -> None:
+    """Refuse keys that would be read as text: 1 as "1", which two keys may become."""
+    changed = changed_key(value, getattr(_read(kind, data), name))
+    if changed is not None:
+        raise EncodeError(
+            f"{kind.__name__}: field {name!r} holds a map with the key {changed}, and keys travel as text: give it keys "
+            "that are text, or the field a type that says what they are, as dict[int, str]",
+            event_name=kind.__name__,
+        )
+
+
+def changed_key(sent: Any, read: Any) -> str | None:
+    """Return, as its repr, a key of a map that was sent and is not in what was read; None where there is none."""
+    if isinstance(sent, dict) and isinstance(read, dict):
+        for key in sent:
+            if key not in read:
+                return repr(key)
+        pairs = [(value, read[key]) for key, value in sent.items()]
+    elif isinstance(sent, list | tuple) and isinstance(read, list | tuple):
+        pairs = list(zip(sent, read, strict=False))
+    elif isinstance(sent, BaseModel):
+        pairs = [(value, read.get(name) if isinstance(read, dict) else getattr(read, name, None)) for name, value in sent]
+    else:
+        return None
+    return next((found for each in pairs if (found := changed_key(*each)) is not None), None)
 
 
 def _read_back(event: BaseModel, data: Any, names: tuple[str, ...]) -> None:
     """Refuse what a reader would take for another member of a union."""
     kind = type(event)
-    try:
-        back = kind.__pydantic_validator__.validate_python(data, extra="ignore")
-    except ValidationError as error:
-        raise EncodeError(f"{kind.__name__}: it cannot be read back: {error}", event_name=kind.__name__) from None
+    back = _read(kind, data)
     for name in names:
         sent, read = getattr(event, name), getattr(back, name)
         if not same(sent, read):
@@ -81,6 +109,14 @@ def _read_back(event: BaseModel, data: Any, names: tuple[str, ...]) -> None:
                 "or a model with a tag",
                 event_name=kind.__name__,
             )
+
+
+def _read(kind: type[BaseModel], data: Any) -> BaseModel:
+    try:
+        back: BaseModel = kind.__pydantic_validator__.validate_python(data, extra="ignore")
+    except ValidationError as error:
+        raise EncodeError(f"{kind.__name__}: it cannot be read back: {error}", event_name=kind.__name__) from None
+    return back
 
 
 def same(sent: Any, read: Any) -> bool:

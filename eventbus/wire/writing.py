@@ -27,12 +27,14 @@ class WritePlan:
         is_aliased: fields are written under other names.
         instants: the event's own datetimes, which are sent as UTC: the field and its name on the wire.
         lookalikes: fields with unions whose members look alike on the wire; they are read back and compared.
+        untyped: fields with maps whose keys may be anything, and their names on the wire: keys travel as text.
         is_walked: depth and numbers are not proved by the class.
     """
 
     is_aliased: bool
     instants: tuple[tuple[str, str], ...]
     lookalikes: tuple[str, ...]
+    untyped: tuple[tuple[str, str], ...]
     is_walked: bool
     is_plain: bool = False
     """There are datetimes, and nothing else is looked at."""
@@ -57,28 +59,32 @@ def _make(event_type: type[BaseModel]) -> WritePlan | None:
     check_nested(event_type)
     tree = Tree(event_type.__pydantic_core_schema__)
     fields = tree.fields()
-    is_rewritten = "serialization" in event_type.__pydantic_core_schema__ or "serialization" in tree.root
+    names = {name: field.get("serialization_alias", name) for name, field in fields.items()}
+    if "serialization" in event_type.__pydantic_core_schema__ or "serialization" in tree.root:
+        names = {}  # a serializer of the class returns names of its own
     plan = WritePlan(
         is_aliased=any("serialization_alias" in node or "alias" in node for node in tree.below(tree.root)),
-        instants=()
-        if is_rewritten  # by a serializer of the class: what it returns has other names
-        else tuple(
-            (name, field.get("serialization_alias", name))
-            for name, field in fields.items()
-            if _is_left_alone(_unwrapped(field["schema"]))
-        ),
+        instants=tuple((name, key) for name, key in names.items() if _is_left_alone(_unwrapped(fields[name]["schema"]))),
         lookalikes=tuple(
             name for name, field in fields.items() if any(tree.is_lookalike(node) for node in tree.below(field["schema"]))
         ),
+        untyped=tuple(
+            (name, key) for name, key in names.items() if any(map(_has_any_keys, tree.below(fields[name]["schema"])))
+        ),
         is_walked=tree.depth(tree.root, ()) > _DEEPEST or not tree.is_finite(tree.root, is_safe=False, seen=()),
     )
-    if plan.is_aliased or plan.lookalikes or plan.is_walked:
+    if plan.is_aliased or plan.lookalikes or plan.untyped or plan.is_walked:
         return plan
     return replace(plan, is_plain=True) if plan.instants else None
 
 
 def _is_left_alone(node: Node) -> bool:
     return node.get("type") == "datetime" and "serialization" not in node
+
+
+def _has_any_keys(node: Node) -> bool:
+    """Whether a node may hold a map whose keys nobody has looked at: it is `Any`, a bare `dict`, or a map by `Any`."""
+    return node.get("type") == "any" or (node.get("type") == "dict" and "keys_schema" not in node)
 
 
 def _nodes(node: Any) -> Iterator[Node]:

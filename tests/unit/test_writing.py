@@ -40,6 +40,10 @@ class Other(Value):
     y: int
 
 
+class Keyed(Value):
+    by_number: dict[int, Any]
+
+
 class Colour(Enum):
     red = "red"
 
@@ -83,12 +87,30 @@ def test_what_is_sent_is_read_back_equal(kind: Any, value: Any) -> None:
         *((date | datetime, datetime(2026, 1, 1, tzinfo=UTC)), (list[int] | tuple[int, ...], (1,)), (Any, float("nan"))),
         *((Point, Point(float("inf"))), (time, time(1, tzinfo=timezone(timedelta(seconds=1)))), (Point, Point("text"))),  # type: ignore[arg-type]
         (datetime, datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))),
+        *((Any, {1: 2}), (dict, {None: 2}), (dict[str, Any], {"a": [{True: 2}]}), (dict[int, Any], {1: {(1, 2): 3}})),
+        *((list, [{"1": 2, 1: 3}]), (dict[str, Any], {"a": Keyed(by_number={1: {2: 3}})})),
     ],
 )
 def test_what_would_be_read_as_another_value_is_refused(kind: Any, value: Any) -> None:
     sent = event(kind)(a=value)
     with pytest.raises(EncodeError, match="^E: "):
         dump(sent)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *(
+            (Any, {"1": (1, 2)}),
+            (Any, None),
+            (dict[int, Any], {1: {"a": [ONE]}}),
+            (dict[Colour, Any], {Colour.red: {"a": 1}}),
+        ),
+        (dict[str, Any], {"a": [{"b": b"c", "d": Colour.red}, Small(x=1)]}),
+    ],
+)
+def test_what_has_keys_of_text_travels_whatever_its_values(kind: Any, value: Any) -> None:
+    over_the_wire(event(kind)(a=value))
 
 
 @pytest.mark.parametrize("kind", [int, str | None, datetime, list[Small], dict[str, Small], Small | Other, int | str, float])
