@@ -7,7 +7,7 @@ greenlet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Generic, TypeVar
 
@@ -198,7 +198,7 @@ def publish_frame(topic: bytes, body: bytes) -> bytes:
     return b"PUB %b\n%b%b" % (topic, _size(len(body)), body)
 
 
-def publish_many_frame(topic: bytes, bodies: list[bytes]) -> bytes:
+def publish_many_frame(topic: bytes, bodies: Sequence[bytes]) -> bytes:
     """Return MPUB: several messages, stored all or none where nsqd refuses one."""
     parts = [b"MPUB %b\n" % topic, b"", _size(len(bodies))]
     total = 4

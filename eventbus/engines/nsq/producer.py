@@ -3,19 +3,18 @@
 Theory of operation. nsqd answers commands in order, so what waits for answers is a queue of batches. A lone
 publisher's frame is sent at once. While answers are due, publishes gather by topic, and once the hub's loop comes
 round each topic's are sent as one MPUB: one answer frees them all. So the slower the network, the larger the batches,
-and no timer delays anybody. A message that nsqd would refuse is refused before it is sent; where an MPUB is refused
-all the same, its messages are sent again one by one, so that only the guilty one fails. After a fatal error nsqd
-reads nothing more: what was sent behind it was not stored.
+and no timer delays anybody. Many messages that are published together go as one parcel: one MPUB, one answer. Publishers
+that were answered go on one after the other (`turns.py`). A message that nsqd would refuse is refused before it is sent;
+where an MPUB is refused all the same, its messages are sent again one by one, so that only the guilty one fails. After a
+fatal error nsqd reads nothing more: what was sent behind it was not stored.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from gevent import getcurrent
 from gevent.hub import get_hub
 
 from eventbus.engines.nsq.connection import Connection
@@ -30,6 +29,7 @@ from eventbus.engines.nsq.frames import (
 )
 from eventbus.engines.nsq.handshake import Session, describe
 from eventbus.engines.nsq.options import NsqOptions
+from eventbus.engines.nsq.turns import Turns, Waiter
 from eventbus.errors import NotSent, OutcomeUnknown, PublishError, Rejected
 
 _REFUSALS = frozenset({"E_BAD_MESSAGE", "E_BAD_TOPIC", "E_BAD_BODY", "E_INVALID", "E_UNAUTHORIZED"})
@@ -38,7 +38,8 @@ _UNASKED = frozenset({"E_AUTH_FAILED", "E_AUTH_FIRST", "E_AUTH_ERROR"})
 """Errors of an nsqd that cannot ask its authentication server just now: it has stored nothing, and it passes."""
 _MOST_PATIENCE = 6
 """So many times the limit for a sign of the peer, it may take to answer while it sends heartbeats."""
-_MAX_BATCH = 2000
+_MAX_BATCH = 250
+"""Messages of one MPUB that gathered: nsqd stores them while the next are made here; with more, the two take turns."""
 
 
 class _BatchRefusedError(Exception):
@@ -48,69 +49,39 @@ class _BatchRefusedError(Exception):
 class Ticket:
     """A batch on its way: one or more messages, confirmed together."""
 
-    __slots__ = ("_waiting", "bodies", "error", "is_done", "sent_at", "size", "topic")
+    __slots__ = ("_turns", "_waiting", "bodies", "error", "is_done", "sent_at", "size", "topic")
 
-    def __init__(self, topic: bytes) -> None:
+    def __init__(self, topic: bytes, turns: Turns) -> None:
         self.topic = topic
         self.bodies: list[bytes] = []
         self.size = 4
         self.sent_at = 0.0
         self.is_done = False
         self.error: Exception | None = None
-        self._waiting: list[_Waiter] = []
+        self._turns = turns
+        self._waiting: list[Waiter] = []
 
-    def wait(self, deadline: float, where: object) -> None:
-        """Return when nsqd has confirmed; at most until the monotonic `deadline`.
-
-        Raises:
-            Rejected, NotSent, OutcomeUnknown.
-        """
+    def wait(self, deadline: float, where: object) -> Exception | None:
+        """Return when nsqd has answered, at most at the monotonic `deadline`: None when it confirmed, else what is known."""
         if not self.is_done:
-            self._block(deadline, where)
-        if self.error is not None:
-            raise self.error
-
-    def _block(self, deadline: float, where: object) -> None:
-        waiter = _Waiter(deadline)
-        self._waiting.append(waiter)
-        try:
-            get_hub().switch()
-        finally:
-            waiter.is_waiting = False
-        if not self.is_done:
-            if not self.sent_at:
-                raise NotSent(f"nsqd {where}: not sent in time; publish again")
-            raise OutcomeUnknown(f"nsqd {where}: sent, but not answered in time; publish the same event object again")
+            waiter = Waiter(deadline)
+            self._waiting.append(waiter)
+            self._turns.wait(waiter)
+        if self.is_done:
+            return self.error
+        if not self.sent_at:
+            return NotSent(f"nsqd {where}: not sent in time; publish again")
+        return OutcomeUnknown(f"nsqd {where}: sent, but not answered in time; publish the same event object again")
 
     def expire(self, now: float) -> None:
         """Wake those whose time is up. Runs in the hub."""
-        for waiter in self._waiting:
-            if waiter.deadline <= now:
-                waiter.wake()
+        self._turns.come([waiter for waiter in self._waiting if waiter.deadline <= now])
 
     def settle(self, error: Exception | None) -> None:
         """Wake those who wait, once the hub's loop comes round."""
         self.is_done = True
         self.error = error
-        run = get_hub().loop.run_callback
-        for waiter in self._waiting:
-            run(waiter.wake)
-
-
-class _Waiter:
-    """A greenlet that waits; woken once, by an answer or because its time is up, and never after it went on."""
-
-    __slots__ = ("deadline", "greenlet", "is_waiting")
-
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-        self.greenlet: Any = getcurrent()
-        self.is_waiting = True
-
-    def wake(self) -> None:
-        if self.is_waiting:
-            self.is_waiting = False
-            self.greenlet.switch()
+        self._turns.come(self._waiting)
 
 
 class ProducerConnection(Connection):
@@ -124,6 +95,7 @@ class ProducerConnection(Connection):
         self._gathering: dict[bytes, Ticket] = {}
         self._pending_bytes = 0
         self._will_flush = False
+        self._turns = Turns()
 
     @property
     def has_room(self) -> bool:
@@ -138,12 +110,12 @@ class ProducerConnection(Connection):
     def submit(self, topic: bytes, body: bytes) -> Ticket:
         """Send or gather one message; never blocks."""
         if not self._sent and not self._gathering:
-            return self._send_one(Ticket(topic), publish_frame(topic, body), body)
+            return self._send(Ticket(topic, self._turns), publish_frame(topic, body), (body,))
         ticket = self._gathering.get(topic)
         if ticket is None or len(ticket.bodies) >= _MAX_BATCH or ticket.size + len(body) + 4 > self._max_body:
             if ticket is not None:
                 self._send_gathered(topic)
-            ticket = self._gathering[topic] = Ticket(topic)
+            ticket = self._gathering[topic] = Ticket(topic, self._turns)
         ticket.bodies.append(body)
         ticket.size += len(body) + 4
         self._pending_bytes += len(body) + 4
@@ -152,18 +124,20 @@ class ProducerConnection(Connection):
             get_hub().loop.run_callback(self._flush)
         return ticket
 
-    def submit_alone(self, topic: bytes, body: bytes) -> Ticket:
-        """Send one message with an answer of its own."""
-        return self._send_one(Ticket(topic), publish_frame(topic, body), body)
+    def submit_parcel(self, topic: bytes, bodies: Sequence[bytes]) -> Ticket:
+        """Send several messages as one MPUB, or one with an answer of its own."""
+        frame = publish_frame(topic, bodies[0]) if len(bodies) == 1 else publish_many_frame(topic, bodies)
+        return self._send(Ticket(topic, self._turns), frame, bodies)
 
     def submit_later(self, topic: bytes, body: bytes, delay: float) -> Ticket:
         """Send one message that nsqd holds back for `delay` seconds."""
-        return self._send_one(Ticket(topic), publish_later_frame(topic, body, round(delay * 1000)), body)
+        return self._send(Ticket(topic, self._turns), publish_later_frame(topic, body, round(delay * 1000)), (body,))
 
-    def _send_one(self, ticket: Ticket, frame: bytes, body: bytes) -> Ticket:
-        ticket.bodies.append(body)
-        ticket.size += len(body) + 4
-        self._pending_bytes += len(body) + 4
+    def _send(self, ticket: Ticket, frame: bytes, bodies: Sequence[bytes]) -> Ticket:
+        ticket.bodies.extend(bodies)
+        size = sum(map(len, bodies)) + 4 * len(bodies)
+        ticket.size += size
+        self._pending_bytes += size
         self._sent.append(ticket)
         ticket.sent_at = time.monotonic()
         self.send(frame)
@@ -240,6 +214,6 @@ class ProducerConnection(Connection):
                 self.fail(TimeoutError(f"no answer for {waited:.1f} s"))
 
 
-def is_refused_batch(error: PublishError | Exception) -> bool:
+def is_refused_batch(error: PublishError | Exception | None) -> bool:
     """Whether an error asks for the batch's messages to be sent one by one."""
     return isinstance(error, _BatchRefusedError)

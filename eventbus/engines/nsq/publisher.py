@@ -5,8 +5,8 @@ without the caller noticing; what may have been sent goes there too, with the sa
 unless `retry_unknown` is off. With `copies` each message goes to so many distinct nsqd and is confirmed when all of
 them did.
 
-Many messages go in rounds: as many as there is room for are sent to all chosen nsqd, and then their answers awaited. What
-failed goes into the next round.
+Many messages go in parcels, and parcels in rounds: as many as there is room for are sent to all chosen nsqd, and then their
+answers awaited. What failed goes into the next round; a parcel that was refused goes message by message.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.handshake import describe, open_session
 from eventbus.engines.nsq.links import Link
 from eventbus.engines.nsq.options import NsqOptions
-from eventbus.engines.nsq.outgoing import Outgoing
-from eventbus.engines.nsq.producer import ProducerConnection, Ticket, is_refused_batch
+from eventbus.engines.nsq.outgoing import Outgoing, parcels
+from eventbus.engines.nsq.producer import ProducerConnection, Ticket
 from eventbus.errors import NotSent, OutcomeUnknown, Rejected
 
 log = logging.getLogger("eventbus.nsq")
@@ -82,13 +82,16 @@ class Publisher:
         message = Outgoing(body)
         if first is not None and first.is_open and first.has_room and not delay and self._options.copies == 1:
             until = self._patience(deadline, 1) if self._has_others else deadline
-            if self._settle(message, [(first, first.submit(name, body))], until):
+            failure = first.submit(name, body).wait(until, first.address)
+            if failure is None:
                 return
+            self._note(message, first, failure)
         self._publish(name, deque((message,)), delay, deadline)
 
     def publish_many(self, topic: str, bodies: Sequence[bytes], *, timeout: float) -> None:
-        """Publish several; each message keeps its own failover."""
-        self._publish(topic.encode(), deque(map(Outgoing, bodies)), 0.0, time.monotonic() + timeout)
+        """Publish several, in parcels; each parcel keeps its own failover."""
+        waiting = deque(parcels(bodies, min(self._options.max_body_bytes - 1024, self._options.max_pending_bytes)))
+        self._publish(topic.encode(), waiting, 0.0, time.monotonic() + timeout)
 
     def publish_alone(self, topic: str, body: bytes, *, timeout: float) -> None:
         """Publish what may be larger than our own limit, in a frame of its own."""
@@ -111,7 +114,10 @@ class Publisher:
                 waiting.popleft()
                 sent.append((message, [(each, self._submit(each, topic, message, delay)) for each in chosen]))
             patience = self._patience(deadline, copies)
-            failed = [message for message, tickets in sent if not self._settle(message, tickets, patience)]
+            failed: list[Outgoing] = []
+            for message, tickets in sent:
+                if not self._settle(message, tickets, patience):
+                    failed.extend(message.split() if message.is_refused else (message,))
             waiting.extendleft(reversed(failed))
             if not waiting:
                 return
@@ -123,33 +129,25 @@ class Publisher:
     def _settle(self, message: Outgoing, tickets: list[tuple[ProducerConnection, Ticket]], until: float) -> bool:
         """Wait for the answers; return whether the message has as many copies as asked, and note what is known if not."""
         for connection, ticket in tickets:
-            try:
-                ticket.wait(until, connection.address)
-            except Rejected:
-                raise
-            except OutcomeUnknown as error:
-                message.was_sent, message.last = True, error
-                connection.expire(time.monotonic(), _LEAST_PATIENCE)
-                if not self._options.retry_unknown:
-                    raise
-            except NotSent as error:
-                message.last = error
-            except Exception as error:
-                if not is_refused_batch(error):
-                    raise
-                message.alone = True
-            else:
+            failure = ticket.wait(until, connection.address)
+            if failure is None:
                 message.confirmed |= {connection.peer}
+            else:
+                self._note(message, connection, failure)
         return len(message.confirmed) >= self._options.copies
 
+    def _note(self, message: Outgoing, connection: ProducerConnection, failure: Exception) -> None:
+        message.note(failure)
+        is_unknown = isinstance(failure, OutcomeUnknown)
+        if is_unknown:
+            connection.expire(time.monotonic(), _LEAST_PATIENCE)
+        if isinstance(failure, Rejected) or (is_unknown and not self._options.retry_unknown):
+            raise failure
+
     def _give_up(self, message: Outgoing, copies: int) -> None:
-        if message.was_sent or message.confirmed:
-            raise OutcomeUnknown(
-                f"{len(message.confirmed)} of {copies} copies confirmed; {message.last or 'no other nsqd'}; "
-                f"publish the same event object again"
-            )
-        if message.last is not None:
-            raise message.last
+        known = message.outcome(copies)
+        if known is not None:
+            raise known
         reasons = "; ".join(f"{link.address}: {self._reason(link)}" for link in self._links.values())
         few = f"copies={copies} needs as many distinct nsqd; " if copies > 1 else ""
         raise NotSent(f"{few}no nsqd can be reached ({reasons or 'none is known'}); publish again later")
@@ -159,8 +157,10 @@ class Publisher:
 
     def _submit(self, connection: ProducerConnection, topic: bytes, message: Outgoing, delay: float) -> Ticket:
         if delay:
-            return connection.submit_later(topic, message.body, delay)
-        return connection.submit_alone(topic, message.body) if message.alone else connection.submit(topic, message.body)
+            return connection.submit_later(topic, message.bodies[0], delay)
+        if message.alone or len(message.bodies) > 1:
+            return connection.submit_parcel(topic, message.bodies)
+        return connection.submit(topic, message.bodies[0])
 
     def _choose(self, count: int, confirmed: frozenset[object]) -> list[ProducerConnection]:
         """Return the nearest connections that are up, have room and have not confirmed; none where they are too few."""
