@@ -10,7 +10,7 @@ DEV_STAMP := $(VENV)/.dev
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help architecture asyncapi commands nsq demo demo-containers test test-busy coverage test-containers test-all fast lint fmt type imports contracts bench fuzz lock clean
+.PHONY: help architecture asyncapi commands nsq demo demo-containers test test-busy coverage test-containers test-all fast lint fmt type imports contracts bench fuzz soak lock clean
 
 help: ## show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -100,6 +100,10 @@ fuzz: $(DEV_STAMP) ## throw bytes at the decoder, random owners and views and hi
 	@$(BIN)/python -m tests.fuzz.decoder --seconds $(or $(SECONDS),60)
 	@$(BIN)/python -m tests.contracts.pairs --pairs $(or $(PAIRS),20000)
 	@$(BIN)/python -m tests.contracts.histories $(or $(HISTORIES),200)
+
+soak: $(DEV_STAMP) ## services as processes, 46 faults from outside, and a ledger that must balance; MINUTES=30 DATABASE=sqlite|postgresql
+	@sh tools/get-nsq.sh 0
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) --database $(or $(DATABASE),sqlite) $(ARGS)
 
 lock: $(DEV_STAMP) ## resolve the dependencies anew; the lock files record hashes and no address
 	@sh tools/lock.sh

@@ -140,7 +140,7 @@ class Bus:
         sends the same id.
 
         Args:
-            delay: seconds before which no subscriber gets it; any length.
+            delay: seconds before which no subscriber gets it; 400 days at most.
             deliver_at: the same as an instant (aware).
             expires_in: seconds after which subscribers pass over it.
             subject: what the event is about, such as an order's id.

@@ -162,7 +162,7 @@ class Reject(Verdict):
 
 
 class RetryLater(Verdict):
-    """Deliver again after `after` seconds; counts as an attempt, but is no failure."""
+    """Deliver again after `after` seconds, 400 days at most; counts as an attempt, but is no failure."""
 
     def __init__(self, *, after: float) -> None:
         if not 0 <= after < float("inf"):

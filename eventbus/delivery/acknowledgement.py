@@ -18,6 +18,7 @@ from eventbus.delivery.inboxes import Inboxes
 from eventbus.delivery.interrupts import Interrupt, StopInterrupt
 from eventbus.delivery.outcome_log import OutcomeLog
 from eventbus.delivery.received import Received, Source
+from eventbus.delivery.steering import Skips, waits_too_long
 from eventbus.delivery.unhandled import UnhandledTypes
 from eventbus.engines.base import Delivery
 from eventbus.errors import HandlerTimeoutError, InboxUnavailableError, Reject, RetryLater
@@ -25,6 +26,7 @@ from eventbus.handlers.binding import Binding
 from eventbus.middleware import Middleware, Outcome
 from eventbus.runtime.redaction import text_of
 from eventbus.wire.envelope import Envelope
+from eventbus.wire.limits import LONGEST_WAIT
 
 log = logging.getLogger("eventbus.delivery")
 
@@ -50,6 +52,7 @@ class Acknowledger:
         """Failures that are being answered: parking one takes a moment."""
         self.observers = [each for each in middleware if each.wants("settled")]
         self.log = OutcomeLog(source.service.name, topic, source.service.channel, tracebacks=source.host.tracebacks)
+        self._skips = Skips(self.log, source.host.engine.clock.monotonic)
         self._source = source
         self._host = source.host
         self._engine = source.host.engine
@@ -82,6 +85,7 @@ class Acknowledger:
         """Answer what is not for now or not for here; return whether it is to be handled."""
         if envelope.replay_for is not None and envelope.replay_for != self._channel:
             delivery.finish()
+            self._skips.note(envelope, delivery.attempts)
             self.settled(Outcome.SKIPPED, envelope, delivery)
             return False
         if self._inboxes.is_stray_copy(envelope):
@@ -97,6 +101,10 @@ class Acknowledger:
             self.settled(Outcome.EXPIRED, envelope, delivery)
             return False
         if envelope.deliver_at is not None and envelope.deliver_at - now > EARLY_TOLERANCE:
+            too_long = waits_too_long(envelope, now)
+            if too_long:
+                self.park(delivery, envelope, too_long, None, delivery.attempts)
+                return False
             self.defer(delivery, envelope, envelope.deliver_at, envelope.prior_attempts)
             self.settled(Outcome.EARLY, envelope, delivery)
             return False
@@ -209,7 +217,7 @@ class Acknowledger:
         if seconds <= self._engine.max_delay:
             delivery.requeue(seconds)
         else:
-            self.defer(delivery, envelope, self._engine.clock.time() + seconds, attempt)
+            self.defer(delivery, envelope, self._engine.clock.time() + min(seconds, LONGEST_WAIT), attempt)
 
     def defer(self, delivery: Delivery, envelope: Envelope, deliver_at: float, prior_attempts: int) -> None:
         """Put a copy in the place of the delivery: for this channel alone, due at `deliver_at`."""

@@ -191,7 +191,7 @@ class Dispatcher:
 
     def is_idle(self) -> bool:
         """Whether nothing can go on here before time passes or something arrives."""
-        if self.is_busy or self.workers.is_waking:
+        if self.is_busy or self.workers.is_waking or self.workers.is_working:
             return False
         return not self.workers.queue or not self.flow.is_flowing
 
@@ -228,6 +228,10 @@ class Dispatcher:
                     self.unbegun.note(each)
             self.workers.queue.clear()
             self.workers.queue.extend(waiting)
+
+    def held(self) -> list[Delivery]:
+        """Return what is not answered yet: what waits for a worker, what runs, and what waits for its dead letter."""
+        return [*self.workers.queue, *self.execution.held(self._routes), *self._acknowledger.parking()]
 
     def hold(self) -> None:
         """Begin nothing more: what waits is taken from the workers, and kept for `stop_intake` to give back."""

@@ -93,6 +93,11 @@ class Workers:
         """Whether a worker is scheduled and has not begun."""
         return self._is_waking
 
+    @property
+    def is_working(self) -> bool:
+        """Whether a worker is at something, also where it lets others run meanwhile."""
+        return self._count > len(self._idle)
+
     def probe(self) -> None:
         """Let one item through although the channel backs off: one that was never tried, where there is one."""
         self._is_probing = True

@@ -14,6 +14,7 @@ from eventbus.runtime.randomness import Randomness
 from eventbus.wire.codec import SMALL, Codec, check_counts, dump
 from eventbus.wire.envelope import MAX_ID_LENGTH, Envelope, read_text
 from eventbus.wire.identity import InstantWriter, new_id
+from eventbus.wire.limits import LONGEST_WAIT
 
 
 class EnvelopeFactory:
@@ -73,7 +74,7 @@ class EnvelopeFactory:
         """Set when the event is due; return how long that is from now, in seconds.
 
         Raises:
-            EncodeError: the two are given together, or one is no time.
+            EncodeError: the two are given together, one is no time, or it is more than 400 days ahead.
         """
         name = envelope.type
         now = self._time()
@@ -87,6 +88,12 @@ class EnvelopeFactory:
             wait = delay or 0.0
             if not 0 <= wait < float("inf"):
                 raise EncodeError(f"{name}: delay={delay!r}; give seconds, 0 or more", event_name=name)
+        if wait > LONGEST_WAIT:
+            raise EncodeError(
+                f"{name}: due in {wait / 86400:.0f} days, and an event waits {LONGEST_WAIT / 86400:.0f} days at most; keep "
+                "it in a table of your own and publish it when its time comes",
+                event_name=name,
+            )
         if wait:
             # also for short delays: nsqd forgets its timers when it restarts, and delivers at once
             envelope.deliver_at = now + wait

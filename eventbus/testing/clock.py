@@ -46,13 +46,16 @@ class VirtualClock:
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass and run what is due meanwhile, each call at its own time."""
-        until = self._passed + seconds
+        self.advance_to(self._passed + seconds)
+
+    def advance_to(self, until: float) -> None:
+        """Go to a monotonic instant and run what is due meanwhile; one that is over counts as now."""
         while self._timers and self._timers[0][0] <= until:
             due, _, timer = heappop(self._timers)
             self._passed = max(self._passed, due)
             if not timer.is_cancelled:
                 timer.callback()
-        self._passed = until
+        self._passed = max(self._passed, until)
 
     def next_due(self) -> float | None:
         """Return the monotonic instant of the next call that somebody waits for, or None."""
@@ -64,5 +67,5 @@ class VirtualClock:
         due = self.next_due()
         if due is None:
             return False
-        self.advance(max(due - self._passed, 0.0))
+        self.advance_to(due)
         return True

@@ -132,15 +132,21 @@ class Harness:
             self._let_handlers_run(deadline)
             if time.monotonic() > deadline:
                 raise NotSettledError("something comes again and again, in virtual time without end; give advance(seconds)")
-            if until is None:
-                if not self.clock.advance_to_next():
-                    return
-            else:
-                left = until - self.clock.monotonic()
-                if left <= 0:
-                    return
-                due = self.clock.next_due()
-                self.clock.advance(left if due is None else min(left, max(due - self.clock.monotonic(), 0.0)))
+            due = self.clock.next_due()
+            if until is None and due is None:
+                return
+            if until is not None and until <= self.clock.monotonic():
+                return
+            self._go_to(min(each for each in (until, due) if each is not None))
+
+    def _go_to(self, instant: float) -> None:
+        """Let virtual time pass, and touch what services hold meanwhile, as a ticker does in real time."""
+        while (now := self.clock.monotonic()) < instant:
+            held = [delivery for each in self.bus.dispatchers for delivery in each.held()]
+            for delivery in held:
+                delivery.touch()
+            self.clock.advance_to(min(instant, now + self.bus.message_timeout / 4) if held else instant)
+        self.clock.advance_to(instant)  # what is due at this very moment
 
     def _let_handlers_run(self, deadline: float) -> None:
         pause = 0.0

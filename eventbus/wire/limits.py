@@ -9,6 +9,9 @@ from typing import Any
 from eventbus.errors import DecodeError
 
 MEBIBYTE = 1024 * 1024
+LONGEST_WAIT = 400 * 86400.0
+"""Seconds for which an event may wait for its time. A copy of it goes round once an hour and channel meanwhile, so that
+without an end whoever may publish could make brokers work for ever."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from pathlib import Path
 import gevent
 import pytest
 
-from eventbus import Event, Outcome, Reject, Retry, RetryLater, Service
+from eventbus import Backoff, Event, Outcome, Reject, Retry, RetryLater, Service
 from eventbus.errors import ConfigurationError
+from eventbus.settings import BusSettings
 from eventbus.testing import HandlerFailedError, Harness, NotSettledError, VirtualClock
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 
 class Placed(Event, topic="placed"):
@@ -153,6 +154,39 @@ def test_the_virtual_clock_runs_calls_in_order_and_skips_cancelled_ones() -> Non
     assert clock.advance_to_next()
     assert not clock.advance_to_next()
     assert clock.time() - VirtualClock().time() == 2
+
+
+def test_what_services_hold_is_touched_in_virtual_time() -> None:
+    service = Service("shop", backoff=Backoff(after=5, first=30.0, ceiling=600.0))
+
+    @service.on(Placed, retry=Retry(attempts=8, first=1.0, ceiling=300.0), concurrency=4)
+    def ship(event: Placed) -> None:
+        raise OSError("always")
+
+    settings = BusSettings(message_timeout=60.0)
+    with Harness(service, settings=settings) as harness, harness.expecting(OSError):
+        for number in range(50):
+            harness.publish(Placed(number=number))
+        harness.settle(timeout=PATIENCE)
+        letters = harness.dead_letters()
+        channel = harness.engine.stats()["placed"].channels["shop"]
+        assert len(letters) == len({letter.id for letter in letters}) == 50
+        assert {letter.attempts for letter in letters} == {8}
+        assert channel.timed_out == 0
+
+
+def test_a_worker_that_lets_others_run_keeps_time_from_passing() -> None:
+    service, numbers = Service("shop"), []
+
+    @service.on(Placed)
+    def ship(event: Placed) -> None:
+        numbers.append(event.number)
+
+    with Harness(service) as harness:
+        harness.publish(Placed(number=1), delay=20 * 86_400.0)  # goes round once an hour
+        harness.advance(21 * 86_400.0, timeout=PATIENCE)
+        assert numbers == [1]
+        assert harness.engine.stats()["placed"].channels["shop"].timed_out == 0
 
 
 def test_the_plugin_gives_a_harness(harness: Harness) -> None:
