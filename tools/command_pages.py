@@ -33,8 +33,8 @@ def pages() -> dict[str, str]:
 
 
 def _clean(text: str) -> str:
-    """Set examples as code, and leave the terminal's form feeds and links out."""
-    text = text.replace("\f", "")
+    """Set examples as code, and leave the terminal's form feeds, links and escapes out."""
+    text = text.replace("\f", "").replace("\\[", "[")  # a bracket is escaped where rich would take it for markup
     text = re.sub(r"^ *Example: (.+)$", r"```console\n$ \1\n```", text, flags=re.MULTILINE)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 

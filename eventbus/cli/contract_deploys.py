@@ -23,7 +23,7 @@ Owners = Annotated[
     list[str] | None,
     typer.Option(
         "--owner",
-        help="Modules with the events that the services send, or module=service; those of [tool.eventbus] unless given.",
+        help="Modules with the events that the services send, or module=service; those of \\[tool.eventbus] unless given.",
     ),
 ]
 SendsNothing = Annotated[bool, typer.Option("--sends-nothing", help="The services send no events; no owner is asked for.")]

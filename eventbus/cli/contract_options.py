@@ -15,7 +15,7 @@ Folder = Annotated[
 ]
 Services = Annotated[
     list[str] | None,
-    typer.Argument(help="Services as module:attribute; those of [tool.eventbus] in pyproject.toml unless given."),
+    typer.Argument(help="Services as module:attribute; those of \\[tool.eventbus] in pyproject.toml unless given."),
 ]
 Golden = Annotated[Path, typer.Option(help="Folder of the kept bytes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -39,7 +39,7 @@ app = typer.Typer(
 def publish_command(
     modules: Annotated[
         list[str] | None,
-        typer.Argument(help="Modules with owners' events, or module=owner; those of [tool.eventbus] unless given."),
+        typer.Argument(help="Modules with owners' events, or module=owner; those of \\[tool.eventbus] unless given."),
     ] = None,
     contracts: Folder = FOLDER,
     golden: Golden = GOLDEN,

@@ -18,7 +18,7 @@ Targets = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[MODULE:SERVICE]...",
-        help="Services as module:attribute; those of [tool.eventbus] in pyproject.toml unless given.",
+        help="Services as module:attribute; those of \\[tool.eventbus] in pyproject.toml unless given.",
     ),
 ]
 AppDir = Annotated[

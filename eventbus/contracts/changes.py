@@ -11,6 +11,7 @@ from eventbus.contracts.evolution import Break, breaks
 from eventbus.contracts.paths import field_paths
 from eventbus.contracts.views import Misfit, View, check_views
 from eventbus.contracts.words import described
+from eventbus.errors import ContractError
 from eventbus.event import event_info, event_topic
 
 
@@ -66,7 +67,13 @@ class Changes:
 
 
 def changes(older: Contract, newer: Contract, views: Iterable[View] = ()) -> Changes:
-    """Return what changed from one version to the other, and which of the views cannot read the newer."""
+    """Return what changed from one version to the other, and which of the views cannot read the newer.
+
+    Raises:
+        ContractError: they are no versions of one event.
+    """
+    if (older.topic, older.type) != (newer.topic, newer.type):
+        raise ContractError(f"{older.path} and {newer.path} are two events; give two versions of one")
     before, after = _fields(older), _fields(newer)
     mine = [
         each

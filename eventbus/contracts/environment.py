@@ -147,7 +147,7 @@ def record(
         if release.service not in written and len(kept) == len(release.waiting):
             continue
         path = folder / _path(name, release.service)
-        if release.name == "gone" and not kept:
+        if release.name == "gone" and not (release.publishes or release.reads or kept):
             path.unlink(missing_ok=True)
         else:
             write_whole(path, replace(release, waiting=kept).to_json())

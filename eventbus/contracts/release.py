@@ -27,6 +27,8 @@ from eventbus.wire.writing import Tree
 
 UNPROVED = "is read by a rule that only the class of the view knows, and the class has not been tried with it yet"
 """Why a view is not said to read a contract, where nothing else is against it."""
+_LONGEST_NAME = 100
+"""Characters of a release's name."""
 _LIBRARIES = ("pydantic", "pydantic_core", "eventbus", "annotated_types")
 
 
@@ -95,6 +97,9 @@ class Release:
         reads: its views.
         parks: topics on which it parks events that none of its handlers takes.
         waiting: contracts of releases before it, of which something may still lie in queues, outboxes and dead letters.
+
+    Raises:
+        ContractError: the name could not stand in a line of an answer.
     """
 
     service: str
@@ -103,6 +108,13 @@ class Release:
     reads: Sequence[Reader] = ()
     parks: frozenset[str] = frozenset()
     waiting: Sequence[Contract] = ()
+
+    def __post_init__(self) -> None:
+        if not (0 < len(self.name) <= _LONGEST_NAME and self.name.isprintable() and self.name == self.name.strip()):
+            raise ContractError(
+                f"{self.service}: a release's name is 1 to {_LONGEST_NAME} printable characters without blanks around them, "
+                f"such as 1.4.0; not {self.name[:_LONGEST_NAME]!r}"
+            )
 
     def __str__(self) -> str:
         return f"{self.service} {self.name}"
@@ -170,8 +182,8 @@ def read_release(text: str, place: str) -> Release:
         )
     except KeyError as error:
         raise ContractError(f"{place}: {error.args[0]} is missing; eventbus contracts record writes it") from None
-    except ContractError:
-        raise
+    except ContractError as error:
+        raise error if place in str(error) else ContractError(f"{place}: {error}") from None
     except (ValueError, TypeError, RecursionError, InvalidNameError) as error:
         raise ContractError(f"{place}: is no record of a release: {error}") from None
 

@@ -28,6 +28,11 @@ def test_every_command_has_help_with_an_example_that_names_it(shop: Shop, words:
     assert f"Example: eventbus {' '.join(words)}" in " ".join(done.out.split())
 
 
+def test_a_help_in_a_terminal_loses_no_brackets(shop: Shop) -> None:
+    for words in (("publish",), ("record",), ("check",)):
+        assert "those of [tool.eventbus]" in " ".join(shop.run("contracts", *words, "--help").out.replace("│", " ").split())
+
+
 def test_the_help_lists_all_commands_and_the_exit_codes(shop: Shop) -> None:
     done = shop.run("--help")
     assert all(f" {name} " in done.out for name in COMMANDS)

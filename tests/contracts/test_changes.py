@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ def test_changes_in_words_and_as_markdown_with_who_must_act() -> None:
     same = changes(contract_of(ONE, "o"), contract_of(ONE, "o"))
     assert same.lines() == ["t: E v1 -> E v1", "no field changed"]
     assert "Nobody must do anything" in same.to_markdown()
+    with pytest.raises(ContractError, match="t/E.v1.json and elsewhere/E.v2.json are two events"):
+        changes(contract_of(ONE, "o"), replace(contract_of(TWO, "o"), topic="elsewhere"))
 
 
 def test_publishing_a_breaking_version_warns_and_it_can_be_taken_back(tmp_path: Path) -> None:

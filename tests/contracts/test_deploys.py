@@ -164,6 +164,20 @@ def test_a_record_that_is_none_is_refused_with_its_place(text: str, said: str) -
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("name", [" 1", "a\nb", "1\x1b[31m", "1\u202e", "9" * 101])
+def test_a_name_that_would_spoil_a_line_is_refused_when_made_and_when_read(name: str) -> None:
+    with pytest.raises(ContractError, match="orders: a release's name is 1 to 100 printable"):
+        release("orders", name, [ONE])
+    document = json.loads(release("orders", "1", [ONE]).to_json())
+    with pytest.raises(ContractError, match="p/orders.json: orders: a release's name is"):
+        read_release(json.dumps({**document, "release": name}), "p/orders.json")
+
+
+def test_a_release_that_is_called_gone_keeps_its_record(folder: Path) -> None:
+    record(folder, "production", [release("orders", "gone", [ONE])])
+    assert load_environment(folder, "production").release("orders") is not None
+
+
 def test_mistakes_are_said(folder: Path) -> None:
     with pytest.raises(ContractError, match="did you mean production"):
         load_environment(folder, "produktion")
