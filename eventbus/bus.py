@@ -152,12 +152,14 @@ class Bus:
             BusStateError: the bus is closed, or belongs to another thread.
         """
         self._check_open()
-        topic = event_topic(type(event))
-        publisher = self.publisher
-        envelope = publisher.envelopes.make(event, subject=subject, expires_in=expires_in)
-        wait = 0.0 if delay is None and deliver_at is None else publisher.envelopes.defer(envelope, delay, deliver_at)
-        publisher.send(topic, envelope, wait, self.publish_timeout if timeout is None else timeout)
-        return envelope.id
+        return self.publisher.publish(
+            event,
+            self.publish_timeout if timeout is None else timeout,
+            delay=delay,
+            deliver_at=deliver_at,
+            expires_in=expires_in,
+            subject=subject,
+        )
 
     def publish_all(self, events: Iterable[Event], *, timeout: float | None = None) -> list[str]:
         """Publish many events, batched by topic; return their ids once all are confirmed.
@@ -169,9 +171,7 @@ class Bus:
             As `publish`.
         """
         self._check_open()
-        envelopes = [(event_topic(type(event)), self.publisher.envelopes.make(event)) for event in events]
-        self.publisher.send_all(envelopes, self.publish_timeout if timeout is None else timeout)
-        return [envelope.id for _, envelope in envelopes]
+        return self.publisher.publish_all(events, self.publish_timeout if timeout is None else timeout)
 
     def make_publisher(self, source: str, middleware: Sequence[Middleware]) -> Publisher:
         """Return a publisher over this bus's engine, for who publishes under a name or through middleware of its own."""

@@ -9,12 +9,15 @@ from urllib.parse import quote
 from eventbus.context import current_cause
 from eventbus.errors import ConfigurationError, DecodeError, EncodeError, MessageTooLargeError
 from eventbus.event import Event, event_id, event_info
+from eventbus.publishing.templates import Template
 from eventbus.runtime.clock import Clock
 from eventbus.runtime.randomness import Randomness
-from eventbus.wire.codec import SMALL, Codec, check_counts, dump
+from eventbus.wire.codec import SMALL, Codec, MsgpackCodec, check_counts, dump
 from eventbus.wire.envelope import MAX_ID_LENGTH, Envelope, read_text
 from eventbus.wire.identity import InstantWriter, new_id
 from eventbus.wire.limits import LONGEST_WAIT
+
+_MOST_TEMPLATES = 1000
 
 
 class EnvelopeFactory:
@@ -43,6 +46,46 @@ class EnvelopeFactory:
         self._time = clock.time
         self._randomness = randomness
         self._write = InstantWriter().write
+        self._has_templates = type(codec) is MsgpackCodec
+        self._templates: dict[tuple[type[Event], str], Template] = {}
+
+    def write(self, event: Event) -> tuple[str, str, bytes]:
+        """Return id, source and bytes of `event` as it is published from here and now without more: what `make` and `encode`
+        give, for less.
+
+        Raises:
+            EncodeError, MessageTooLargeError: it cannot be sent.
+        """
+        if not self._has_templates:
+            return self._write_plainly(event)
+        kind = type(event)
+        if self._check is not None:
+            self._check(kind)
+        now = self._time()
+        identifier = event_id(event, lambda: new_id(now, self._randomness))
+        cause = current_cause.get()
+        source = self.source if cause is None else cause[1]
+        data = dump(event)
+        template = self._templates.get((kind, source)) or self._make_template(kind, source)
+        try:
+            if cause is None:
+                body = template.write(identifier, self._write(now), data)
+            else:
+                body = template.write_caused(identifier, self._write(now), data, cause[0])
+        except Exception:  # the plain way says what is wrong
+            return self._write_plainly(event)
+        self._check_size(body, kind.__event_info__.name)
+        return identifier, source, body
+
+    def _write_plainly(self, event: Event) -> tuple[str, str, bytes]:
+        envelope = self.make(event)
+        return envelope.id, envelope.source, self.encode(envelope)
+
+    def _make_template(self, kind: type[Event], source: str) -> Template:
+        if len(self._templates) >= _MOST_TEMPLATES:  # classes that are made while the program runs
+            self._templates.clear()
+        template = self._templates[kind, source] = Template(event_info(kind), source)
+        return template
 
     def make(self, event: Event, *, subject: str | None = None, expires_in: float | None = None) -> Envelope:
         """Return the envelope in which `event` travels from here and now; caused by the event being handled, if any."""
@@ -106,11 +149,14 @@ class EnvelopeFactory:
             EncodeError, MessageTooLargeError: it cannot be sent.
         """
         body = self._encode(envelope)
-        if len(body) > self._max_bytes:
-            raise MessageTooLargeError(event_name=envelope.type, size=len(body), limit=self._max_bytes)
-        if len(body) > SMALL:
-            check_counts(body, envelope.type)
+        self._check_size(body, envelope.type)
         return body
+
+    def _check_size(self, body: bytes, name: str) -> None:
+        if len(body) > self._max_bytes:
+            raise MessageTooLargeError(event_name=name, size=len(body), limit=self._max_bytes)
+        if len(body) > SMALL:
+            check_counts(body, name)
 
 
 def _uri_reference(source: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar, copy_context
+from datetime import datetime
 from time import monotonic
 
 import gevent
 
 from eventbus.engines.base import Engine
+from eventbus.event import Event, event_topic
 from eventbus.middleware import Middleware
 from eventbus.publishing.envelopes import EnvelopeFactory
 from eventbus.wire.codec import decode
@@ -37,6 +39,46 @@ class Publisher:
         layers = [each for each in middleware if each.wants("publish")]
         self._through: Send | None = _wrap(layers, self._send_now) if layers else None
 
+    def publish(
+        self,
+        event: Event,
+        timeout: float,
+        *,
+        delay: float | None,
+        deliver_at: datetime | None,
+        expires_in: float | None,
+        subject: str | None,
+    ) -> str:
+        """Publish `event` as `Bus.publish` says, and return its id once it is confirmed."""
+        topic = event_topic(type(event))
+        is_simple = delay is None and deliver_at is None and expires_in is None and subject is None
+        if is_simple and self._through is None:
+            identifier, source, body = self.envelopes.write(event)
+            self._put(source, topic, body, 0.0, timeout)
+            return identifier
+        envelope = self.envelopes.make(event, subject=subject, expires_in=expires_in)
+        wait = 0.0 if delay is None and deliver_at is None else self.envelopes.defer(envelope, delay, deliver_at)
+        self.send(topic, envelope, wait, timeout)
+        return envelope.id
+
+    def publish_all(self, events: Iterable[Event], timeout: float) -> list[str]:
+        """Publish many events, batched by topic, and return their ids; all are encoded before the first is sent."""
+        if self._through is not None:
+            envelopes = [(event_topic(type(event)), self.envelopes.make(event)) for event in events]
+            self._send_through(envelopes, timeout)
+            return [envelope.id for _, envelope in envelopes]
+        identifiers: list[str] = []
+        by_topic: dict[str, list[bytes]] = {}
+        source = self._source
+        for event in events:
+            topic = event_topic(type(event))
+            identifier, source, body = self.envelopes.write(event)
+            identifiers.append(identifier)
+            by_topic.setdefault(topic, []).append(body)
+        for topic, bodies in by_topic.items():
+            self._put_many(source, topic, bodies, timeout)
+        return identifiers
+
     def send(self, topic: str, envelope: Envelope, delay: float, timeout: float) -> None:
         """Publish one envelope, through middleware where there is some, and return when it is confirmed.
 
@@ -54,18 +96,10 @@ class Publisher:
         finally:
             _options.reset(token)
 
-    def send_all(self, envelopes: Sequence[tuple[str, Envelope]], timeout: float) -> None:
-        """Publish many envelopes, batched by topic; all are encoded before the first is sent."""
-        if self._through is not None:
-            for _, envelope in envelopes:
-                self._encode(envelope)  # raises before the first is sent; middleware may still add a little
-            self._send_together(envelopes, timeout)
-            return
-        by_topic: dict[str, list[bytes]] = {}
-        for topic, envelope in envelopes:
-            by_topic.setdefault(topic, []).append(self._encode(envelope))
-        for topic, bodies in by_topic.items():
-            self._put_many(envelopes[0][1].source, topic, bodies, timeout)
+    def _send_through(self, envelopes: Sequence[tuple[str, Envelope]], timeout: float) -> None:
+        for _, envelope in envelopes:
+            self._encode(envelope)  # raises before the first is sent; middleware may still add a little
+        self._send_together(envelopes, timeout)
 
     def enqueue(self, topic: str, envelope: Envelope) -> bytes:
         """Return the bytes to keep for a later `forward`, after middleware has had its look."""
