@@ -19,6 +19,7 @@ import gevent.event
 import gevent.os
 
 from eventbus.bus import Bus
+from eventbus.cli.expecting import expected_channels, tell
 from eventbus.cli.session import INTERRUPTED
 from eventbus.contracts.targets import import_from, services_of
 from eventbus.errors import BrokerUnreachableError, DatabaseUnreachableError, EventBusError
@@ -136,7 +137,9 @@ def _replicas(options: RunOptions, place: Place | None) -> list[Service]:
     host = socket.gethostname()
     instance = host if place is None else f"{host}/{place.number}"
     found = services_of(options.services, is_factory=options.factory)
-    return [each.replica(instance, concurrency=options.concurrency) for each in found]
+    made = [each.replica(instance, concurrency=options.concurrency) for each in found]
+    tell(made, expected_channels())
+    return made
 
 
 def _wait_for_what_is_needed(bus: Bus, services: Sequence[Service], seconds: float, asked: _Asked) -> None:

@@ -119,6 +119,11 @@ class Outbox:
         name = check_name(topic, kind="topic") if isinstance(topic, str) else event_topic(topic)
         self._expected[name] = tuple(sorted({check_name(each, kind="channel") for each in channels}))
 
+    @property
+    def expected(self) -> dict[str, tuple[str, ...]]:
+        """Channels by topic that are waited for from the start."""
+        return dict(self._expected)
+
     # -- adding -----------------------------------------------------------------------------------------------------
 
     def add(

@@ -127,11 +127,15 @@ class Harness:
         self._surface()
 
     def _run(self, timeout: float, until: float | None) -> None:
-        deadline = time.monotonic() + timeout
+        deadline, began = time.monotonic() + timeout, self.clock.monotonic()
         while True:
             self._let_handlers_run(deadline)
             if time.monotonic() > deadline:
-                raise NotSettledError("something comes again and again, in virtual time without end; give advance(seconds)")
+                last = f"; the last outcome was {self._record.last()}" if self._record.outcomes else ""
+                raise NotSettledError(
+                    f"{timeout:g} s are over, {self.clock.monotonic() - began:.6g} s of virtual time passed, and more is "
+                    f"to come{last}. If it comes again without end: advance(seconds). On a slow machine: a longer timeout="
+                )
             due = self.clock.next_due()
             if until is None and due is None:
                 return

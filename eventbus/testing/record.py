@@ -23,6 +23,13 @@ class Recorder(Middleware):
         self.failures: list[tuple[Context, BaseException]] = []
         self.failing: list[tuple[str | None, str | None, BaseException]] = []
 
+    def last(self) -> str:
+        """Return the last outcome in words; empty where there is none."""
+        if not self.outcomes:
+            return ""
+        outcome, service, envelope = self.outcomes[-1]
+        return f"{outcome.value}: {envelope.type} {envelope.id} in {service}"
+
     def publish(self, topic: str, envelope: Envelope, proceed: Any) -> None:
         proceed(topic, envelope)
         self.published.append((topic, envelope))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from eventbus import ConfigurationError
@@ -44,6 +44,7 @@ def failing(place: str, times: int) -> Iterator[None]:
         set_failpoint(place, None)
 
 
+@example(faults=[("after_claim", 1), ("before_commit", 3)], losses=0, doubles=0, orders=1)  # as many as there are attempts
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     faults=st.lists(

@@ -143,6 +143,23 @@ def test_a_handler_that_never_ends_is_named() -> None:
         release.set()
 
 
+def test_what_never_ends_is_named_with_both_causes() -> None:
+    service = Service("shop")
+
+    @service.on(Placed, retry=Retry(attempts=60_000))
+    def ship(event: Placed) -> None:
+        raise RetryLater(after=3600.0)
+
+    with Harness(service) as harness:
+        harness.publish(Placed(number=1))
+        with pytest.raises(
+            NotSettledError, match=r"0\.3 s are over.*virtual time passed.*postponed: Placed .* in shop"
+        ) as caught:
+            harness.settle(timeout=0.3)
+        assert "advance(seconds)" in str(caught.value)
+        assert "a longer timeout=" in str(caught.value)
+
+
 def test_the_virtual_clock_runs_calls_in_order_and_skips_cancelled_ones() -> None:
     clock, calls = VirtualClock(), []
     clock.call_later(2, lambda: calls.append("two"))
