@@ -54,7 +54,7 @@ def expected_channels(path: Path = Path("pyproject.toml")) -> dict[str, list[str
 
 def tell(services: Sequence[Service], expected: dict[str, list[str]]) -> None:
     """Tell each outbox of `services` whom it is to wait for; what the code says of a topic goes first."""
-    parts = [part for service in services for part in service.attachments]
+    parts: list[object] = [part for service in services for part in service.attachments]
     inboxes = [binding.inbox for service in services for binding in service.bindings if binding.inbox is not None]
     parts += [getattr(each, "outbox", None) for each in inboxes]
     for part in {id(each): each for each in parts if isinstance(each, Expects)}.values():
