@@ -12,8 +12,10 @@ from functools import partial
 from importlib.util import find_spec
 
 from benchmarks.nsqd import ROOT, Server, server
+from benchmarks.order import SERVICE, caused, make_order
 from benchmarks.roles import TOPIC
 from benchmarks.rows import Row, compare
+from eventbus import Bus
 
 _EVENTS = 200_000
 _TO_CONSUME = 400_000  # so that connecting does not count
@@ -98,6 +100,9 @@ def _consuming(nsqd: Server, rounds: int, has_go: bool) -> list[Row]:
 
 
 def _publishing(nsqd: Server, rounds: int, has_go: bool) -> list[Row]:
+    with caused(), Bus("memory://", source=SERVICE) as bus:
+        size = len(bus.publisher.envelopes.write(make_order())[2])
+
     def ours(greenlets: int, count: int) -> Callable[[], float]:
         def measure() -> float:
             nsqd.fresh(TOPIC)
@@ -106,18 +111,33 @@ def _publishing(nsqd: Server, rounds: int, has_go: bool) -> list[Row]:
         return measure
 
     def go(goroutines: int, count: int) -> Callable[[], float]:
-        return lambda: _best_go(lambda: nsqd.fresh(TOPIC), "publish", nsqd.tcp, TOPIC, goroutines, count, 473)
+        return lambda: _best_go(lambda: nsqd.fresh(TOPIC), "publish", nsqd.tcp, TOPIC, goroutines, count, size)
+
+    def go_encoding(goroutines: int, batch: int) -> Callable[[], float]:
+        return lambda: _best_go(lambda: nsqd.fresh(TOPIC), "publish-encoded", nsqd.tcp, TOPIC, goroutines, _EVENTS, batch)
 
     many, one = "publish typed, 1,000 greenlets", "publish typed, 1 greenlet"
     gnsq = lambda: nsqd.rate("gnsq_publish", 50_000, 1000)  # noqa: E731
     bare = lambda: nsqd.rate("bare_socket", 20_000)  # noqa: E731
+
+    def together() -> float:
+        nsqd.fresh(TOPIC)
+        return nsqd.rate("publish_all", _EVENTS, 100)
+
     found = [
+        compare("publish_all of 100", together, "publish, 1,000 greenlets", ours(1000, _EVENTS), rounds=rounds),
         compare(many, ours(1000, _EVENTS), "gnsq, raw", gnsq, rounds=rounds),
         compare(one, ours(1, 20_000), "bare gevent socket", bare, rounds=rounds, goal=0.8),
     ]
     if has_go:
         found += [
-            compare(many, ours(1000, _EVENTS), "go-nsq, 1,000 goroutines, raw", go(1000, _EVENTS), rounds=rounds, goal=2.0),
+            compare(many, ours(1000, _EVENTS), "go-nsq, 1,000 goroutines, raw", go(1000, _EVENTS), rounds=rounds, goal=1.3),
+            compare(
+                many, ours(1000, _EVENTS), "go-nsq that encodes the same", go_encoding(1000, 1), rounds=rounds, goal=2.0
+            ),
+            compare(
+                "publish_all of 100", together, "go-nsq MultiPublish, encoded", go_encoding(1, 100), rounds=rounds, goal=1.0
+            ),
             compare(one, ours(1, 20_000), "go-nsq, 1 goroutine, raw", go(1, 20_000), rounds=rounds),
         ]
     return found

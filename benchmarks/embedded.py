@@ -1,4 +1,4 @@
-"""The embedded engine: typed publish to handled, beside the codec alone."""
+"""The embedded engine: typed publish to handled, beside the codec alone; and what a cause adds to decoding."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import gevent
 
-from benchmarks.order import OrderPlaced, make_order
+from benchmarks.order import SERVICE, OrderPlaced, make_order, renew, travelling
 from benchmarks.rows import Row, compare
 from eventbus import Bus, Service
 from eventbus.event import event_info
@@ -55,7 +55,7 @@ def embedded(channels: int) -> Callable[[], float]:
             began = time.perf_counter()
             for _ in range(_EVENTS // len(_SAMPLE)):
                 for order in _SAMPLE:
-                    bus.publish(order)
+                    bus.publish(renew(order))
             while handled < _EVENTS * channels:
                 gevent.sleep(0.001)
             return _EVENTS / (time.perf_counter() - began)
@@ -63,9 +63,27 @@ def embedded(channels: int) -> Callable[[], float]:
     return measure
 
 
+def decoding(is_caused: bool) -> Callable[[], float]:
+    """Decode orders, with a cause, depth, trace and receipts or without; return events a second of CPU."""
+    with Bus("memory://", source=SERVICE) as bus:
+        envelopes, order = bus.publisher.envelopes, make_order()
+        body = travelling(envelopes, order) if is_caused else envelopes.encode(envelopes.make(order))
+
+    def measure() -> float:
+        began = time.process_time()
+        for _ in range(_EVENTS):
+            decode(body)
+        return _EVENTS / (time.process_time() - began)
+
+    return measure
+
+
 def rows(rounds: int) -> list[Row]:
     """Measure the embedded engine."""
     return [
+        compare(
+            "decode, with cause, receipts and trace", decoding(True), "without", decoding(False), rounds=rounds, goal=0.77
+        ),
         compare("embedded, 1 channel", embedded(1), "codec both ways", codec_alone, rounds=rounds, goal=0.7),
         compare("embedded, 3 channels", embedded(3), "codec both ways", codec_alone, rounds=rounds),
     ]

@@ -20,7 +20,7 @@ import gevent
 import gevent.event
 import gevent.socket
 
-from benchmarks.order import OrderPlaced, make_order
+from benchmarks.order import SERVICE, OrderPlaced, caused, make_order, renew, travelling
 from eventbus import Bus, Event, Service
 from eventbus.event import event_topic
 from eventbus.wire.codec import decode
@@ -34,16 +34,16 @@ def _address(url: str) -> tuple[str, int]:
 
 
 def _body() -> bytes:
-    with Bus("memory://", source="orders") as bus:
-        return bus.publisher.envelopes.encode(bus.publisher.envelopes.make(make_order()))
+    with Bus("memory://", source=SERVICE) as bus:
+        return travelling(bus.publisher.envelopes, make_order())
 
 
 def fill(url: str, count: str) -> None:
-    """Publish `count` events in batches, each an event of its own."""
+    """Publish `count` events in batches, each an event of its own, as an outbox sends them."""
     orders = [make_order() for _ in range(1000)]
-    with Bus(url, source="orders") as bus:
+    with Bus(url, source=SERVICE) as bus:
         for _ in range(int(count) // 1000):
-            bus.publish_all([order.model_copy() for order in orders])
+            bus.publisher.forward(TOPIC, [travelling(bus.publisher.envelopes, order) for order in orders], 60.0)
     print(len(_body()))
 
 
@@ -102,17 +102,26 @@ def publish(url: str, count: str, greenlets: str, observed: str = "") -> None:
     """Publish typed events, each confirmed, from so many greenlets; print events a second."""
     orders = [make_order() for _ in range(1000)]
     each = int(count) // int(greenlets)
-    with _bus(url, observed, "orders") as bus:
+    with caused(), _bus(url, observed, SERVICE) as bus:
         bus.publish(make_order())
 
         def run(start: int) -> None:
             for number in range(each):
-                order = orders[(start + number) % 1000]
-                order.__dict__.pop("__event_id__", None)  # a new event, without the cost of constructing it
-                bus.publish(order)
+                bus.publish(renew(orders[(start + number) % 1000]))
 
         began = time.perf_counter()
         gevent.joinall([gevent.spawn(run, number) for number in range(int(greenlets))], raise_error=True)
+        print(int(count) / (time.perf_counter() - began))
+
+
+def publish_all(url: str, count: str, size: str) -> None:
+    """Publish typed events, so many at a time, each call confirmed; print events a second."""
+    orders = [make_order() for _ in range(int(size))]
+    with caused(), Bus(url, source=SERVICE) as bus:
+        bus.publish(make_order())
+        began = time.perf_counter()
+        for _ in range(int(count) // len(orders)):
+            bus.publish_all([renew(order) for order in orders])
         print(int(count) / (time.perf_counter() - began))
 
 
@@ -259,7 +268,7 @@ def pynsq_consume(url: str, count: str, channel: str) -> None:
 ROLES: dict[str, Callable[..., None]] = {
     function.__name__: function
     for function in (
-        *(fill, consume, backlog, codec, publish, bare_socket, latency, many),
+        *(fill, consume, backlog, codec, publish, publish_all, bare_socket, latency, many),
         *(gnsq_consume, gnsq_publish, pynsq_consume),
     )
 }
