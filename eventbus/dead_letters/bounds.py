@@ -8,15 +8,15 @@ tell as much as all.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import gevent
 
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.settings import BusSettings
 
-log = logging.getLogger("eventbus.delivery")
+log = guarded_log("eventbus.delivery")
 
 _ASK_EVERY = 30.0
 _SAY_EVERY = 60.0

@@ -12,7 +12,6 @@ and once they have gone on for long it is said as loudly as a log can.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,11 +23,12 @@ from eventbus.dead_letters.letter import write_letter
 from eventbus.engines.base import Delivery, Engine
 from eventbus.errors import Rejected
 from eventbus.names import PARKED, dead_letter_topic
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.runtime.randomness import Randomness
 from eventbus.runtime.redaction import one_line, text_of
 from eventbus.wire.envelope import Envelope
 
-log = logging.getLogger("eventbus.delivery")
+log = guarded_log("eventbus.delivery")
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 """Seconds before a delivery that could not be parked comes again, after the first failure and at most."""

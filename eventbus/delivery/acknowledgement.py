@@ -24,11 +24,12 @@ from eventbus.engines.base import Delivery
 from eventbus.errors import HandlerTimeoutError, InboxUnavailableError, Reject, RetryLater
 from eventbus.handlers.binding import Binding
 from eventbus.middleware import Middleware, Outcome
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.runtime.redaction import text_of
 from eventbus.wire.envelope import Envelope
 from eventbus.wire.limits import LONGEST_WAIT
 
-log = logging.getLogger("eventbus.delivery")
+log = guarded_log("eventbus.delivery")
 
 EARLY_TOLERANCE = 0.005
 """Seconds before its time at which a delivery counts as due: engines count delays in milliseconds."""

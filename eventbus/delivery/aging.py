@@ -6,7 +6,6 @@ sample, as past the other bounds, always the same ones.
 
 from __future__ import annotations
 
-import logging
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +15,9 @@ import gevent
 from eventbus.dead_letters.bounds import SAMPLE
 from eventbus.dead_letters.mending import DeadLetters
 from eventbus.runtime.clock import Clock, Timer
+from eventbus.runtime.guarded_log import guarded_log
 
-log = logging.getLogger("eventbus.delivery")
+log = guarded_log("eventbus.delivery")
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 3600.0
 _AT_ONCE = 200

@@ -7,16 +7,16 @@ finished, so that a fault in between doubles an event at worst and loses none.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from eventbus.engines.base import Delivery, Engine
 from eventbus.errors import DecodeError
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.runtime.redaction import one_line
 from eventbus.wire.codec import CODECS, Limits, decode
 from eventbus.wire.envelope import MAX_COUNT, Envelope
 
-log = logging.getLogger("eventbus.delivery")
+log = guarded_log("eventbus.delivery")
 
 _MOST_COPIES, _MOST_BYTES = 200, 1024 * 1024
 """Of one batch of copies."""

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context as ContextVars
 
 import gevent
+from gevent import GreenletExit
 
 from eventbus.context import Context
 from eventbus.dead_letters.mending import DeadLetters
@@ -159,6 +160,8 @@ class Dispatcher:
             raise
         except BaseException as error:  # nothing may end a worker or leave a delivery unanswered
             self._acknowledger.broken(delivery, None, error)
+            if isinstance(error, GreenletExit):  # whoever kills a worker waits for its end
+                raise
         finally:
             if self._breaker.state is not _CLOSED:
                 self.flow.probe_again()

@@ -22,8 +22,9 @@ from eventbus.delivery.routes import Route
 from eventbus.delivery.running import RunningInvocations
 from eventbus.engines.base import Delivery
 from eventbus.middleware import Outcome, RunObserver
+from eventbus.runtime.guarded_log import guarded_log
 
-log = logging.getLogger("eventbus.delivery")
+log = guarded_log("eventbus.delivery")
 
 
 class Executor:
@@ -103,8 +104,8 @@ class Executor:
                 route.running -= 1
                 del running[me]
         except BaseException as error:  # GreenletExit and SystemExit must lose nothing either
-            self._failed(route, items, error)
-            if isinstance(error, GreenletExit):
+            was_killed = self._failed(route, items, error)
+            if was_killed or isinstance(error, GreenletExit):
                 raise WorkerKilled from None
         else:
             try:
@@ -137,8 +138,11 @@ class Executor:
             for item in items:
                 self._acknowledger.settled(Outcome.HANDLED, item.envelope, item.delivery)
 
-    def _failed(self, route: Route, items: Sequence[Received], error: BaseException) -> None:
-        """Answer what a failed run was given. A failed batch is one failure of the channel at most."""
+    def _failed(self, route: Route, items: Sequence[Received], error: BaseException) -> bool:
+        """Answer what a failed run was given; return whether the worker was killed meanwhile.
+
+        A failed batch is one failure of the channel at most.
+        """
         binding = route.binding
         if len(items) > 1:
             alone = [item for item in items if self._acknowledger.would_park(binding, item, error)]
@@ -154,14 +158,16 @@ class Executor:
                 )
                 route.waiting.extend(alone)
                 items = [item for item in items if not self._acknowledger.would_park(binding, item, error)]
-        speaks = False
+        speaks = was_killed = False
         for item in items:
             try:
                 speaks = self._acknowledger.failed(binding, item, error) or speaks
             except BaseException as fault:  # the answer itself failed
                 self._acknowledger.broken(item.delivery, item.envelope, fault)
+                was_killed = was_killed or isinstance(fault, GreenletExit)
         if speaks:
             self._flow.failed(items[0].envelope, is_first=items[0].attempt == 1)
+        return was_killed
 
     def held(self, routes: Mapping[str, Route]) -> list[Delivery]:
         """Return what runs or waits for a run or for its batch."""

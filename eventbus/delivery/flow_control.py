@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-
 from eventbus.backoff import Backoff
 from eventbus.delivery.circuit_breaker import CircuitBreaker, State
 from eventbus.delivery.workers import Workers
 from eventbus.engines.base import Subscription
 from eventbus.runtime.clock import Clock
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.wire.envelope import Envelope
 
-log = logging.getLogger("eventbus.delivery")
+log = guarded_log("eventbus.delivery")
 
 _GATHERING = 0.25
 """Longest time in seconds for which deliveries are gathered before one of them is tried."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.runtime.redaction import one_line, text_of, without_data
 from eventbus.runtime.tracebacks import innermost_frame, stack_of
 from eventbus.wire.envelope import Envelope
 
-log = logging.getLogger("eventbus.outcome")
+log = guarded_log("eventbus.outcome")
 
 FIELDS = (
     "service",
@@ -92,6 +93,6 @@ class OutcomeLog:
             fields["stack"] = stack
         values = (outcome, what, self._topic, self._channel, attempt, f": {told}" if told else "")
         text = "%s: %s on %s/%s, attempt %d%s"
-        record = log.makeRecord(log.name, level, __file__, 0, text, values, None, extra=fields)
+        record = log.logger.makeRecord(log.name, level, __file__, 0, text, values, None, extra=fields)
         record.stack_info = stack  # the standard library's own formatter writes it below the line
         log.handle(record)

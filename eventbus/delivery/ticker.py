@@ -5,14 +5,15 @@ A timer for each message would cost as much as decoding it. A handler that retur
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterable
 from typing import Any, Protocol
 
 from gevent.hub import get_hub
 
-log = logging.getLogger("eventbus.ticker")
+from eventbus.runtime.guarded_log import guarded_log
+
+log = guarded_log("eventbus.ticker")
 
 INTERVAL = 0.05
 """Seconds between two ticks: how exactly a handler's time limit is kept."""

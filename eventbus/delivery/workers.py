@@ -14,7 +14,6 @@ is decided in the hub at the moment it does, so that none is switched to twice.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,8 +23,9 @@ from gevent import getcurrent
 from gevent.hub import get_hub
 
 from eventbus.delivery.circuit_breaker import CircuitBreaker, State
+from eventbus.runtime.guarded_log import guarded_log
 
-log = logging.getLogger("eventbus.delivery")
+log = guarded_log("eventbus.delivery")
 
 _BEFORE_YIELD = 256
 """Deliveries that a worker takes before it lets the hub run: an engine in this process can refill the queue for ever,

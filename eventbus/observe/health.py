@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 _UNREADY_AFTER = 2.0
 """Seconds of a blocked hub after which a process is not ready, or half the message timeout where that is less."""
-_TO_STOP = 2.0
+_TO_STOP, _TO_UNWIND = 3.0, 1.5
+"""Seconds for a stop, and in it for what the server began to end."""
 _LIMITS = HttpLimits(connections=32, head=5.0, body=5.0, answer=10.0)
 """Whoever asks for health waits behind no client that says nothing: a process that seems dead is killed."""
 
@@ -138,6 +139,8 @@ class HealthServer:
         self._hub: Any = None
         self._server: BoundedServer | None = None
         self._ended = False
+        # loaded before there are two threads: two hubs that import the same module wait for each other's import lock
+        _ = get_hub().resolver
         # the original: a patched thread would be a greenlet of the hub that may be blocked
         monkey.get_original("_thread", "start_new_thread")(self._run, ())
 
@@ -149,8 +152,11 @@ class HealthServer:
             self._hub = get_hub()
             self._server.serve_forever()
         finally:
+            # what has a timer still must have ended: one that is collected after its loop crashes the process
+            hub = get_hub()
+            if hub.join(timeout=_TO_UNWIND):
+                hub.destroy(destroy_loop=True)
             self._ended = True
-            get_hub().destroy(destroy_loop=True)
 
     def stop(self) -> None:
         """End the thread. Idempotent."""

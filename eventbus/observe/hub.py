@@ -6,7 +6,6 @@ handler still blocks. A timer in the hub measures how long it was, once it is ov
 
 from __future__ import annotations
 
-import logging
 import sys
 import traceback
 import warnings
@@ -18,12 +17,13 @@ import gevent.events
 from gevent.hub import get_hub
 
 from eventbus.observe.metrics import Metrics
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.runtime.redaction import one_line
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus
 
-log = logging.getLogger("eventbus.hub")
+log = guarded_log("eventbus.hub")
 
 LIMIT = 0.25
 """Seconds without a switch that are reported: long enough for a pause of the garbage collector, short beside a heartbeat."""

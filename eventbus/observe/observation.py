@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import gevent
@@ -14,11 +13,12 @@ from eventbus.observe.hub import LIMIT, HubWatch
 from eventbus.observe.logs import LogFormat, configure_logs
 from eventbus.observe.metrics import Metrics
 from eventbus.observe.tracing import Tracing
+from eventbus.runtime.guarded_log import guarded_log
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus
 
-log = logging.getLogger("eventbus.observe")
+log = guarded_log("eventbus.observe")
 
 _REFRESH = 5.0
 """Seconds between two questions to the outboxes."""

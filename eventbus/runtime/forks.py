@@ -7,7 +7,6 @@ there.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from contextlib import suppress
@@ -17,8 +16,9 @@ from weakref import WeakSet
 import gevent
 
 from eventbus.errors import BusStateError
+from eventbus.runtime.guarded_log import guarded_log
 
-log = logging.getLogger("eventbus.forks")
+log = guarded_log("eventbus.forks")
 
 
 class Owner(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -12,10 +11,11 @@ import gevent
 from gevent import pywsgi
 
 from eventbus.runtime.forks import cut_off
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.serving.http_limits import HttpLimits
 from eventbus.serving.request_handler import RequestHandler
 
-log = logging.getLogger("eventbus.serving")
+log = guarded_log("eventbus.serving")
 
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import gevent
 
-log = logging.getLogger("eventbus.serving")
+from eventbus.runtime.guarded_log import guarded_log
+
+log = guarded_log("eventbus.serving")
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 Check = Callable[[], object]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Collection
 
 import gevent.socket
 
 from eventbus.errors import ConfigurationError
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.serving.bounded_server import BoundedServer, WsgiApp
 from eventbus.serving.http_limits import HttpLimits
 
-log = logging.getLogger("eventbus.serving")
+log = guarded_log("eventbus.serving")
 
 _BACKLOG = 256
 

@@ -7,7 +7,6 @@ where it was imported after patching; where it was not, its work goes to threads
 from __future__ import annotations
 
 import contextvars
-import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
@@ -21,6 +20,7 @@ from sqlalchemy import Connection, MetaData
 
 from eventbus.errors import BusStateError, ConfigurationError, DatabaseUnreachableError
 from eventbus.runtime.forks import of_another_process, owned
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.sql import jobs, schema, tables
 from eventbus.sql.connections import Connections
 from eventbus.sql.drivers import READS, is_of, is_outage, postgresql_engine, sqlite_engine, watch_errors
@@ -29,7 +29,7 @@ from eventbus.sql.unit import watch_units
 
 T = TypeVar("T")
 
-log = logging.getLogger("eventbus.sql")
+log = guarded_log("eventbus.sql")
 
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 _CHORES = 4

@@ -11,7 +11,6 @@ no attempt, however long it lasts.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from eventbus.delivery.interrupts import Interrupt, StopInterrupt
 from eventbus.errors import ConfigurationError, InboxUnavailableError
 from eventbus.event import Event
 from eventbus.runtime.failpoints import hit
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.sql.claims import claim, give_up, has_old, unclaimed
 from eventbus.sql.database import Database
 from eventbus.sql.drivers import is_conflict, sqlstate
@@ -35,7 +35,7 @@ from eventbus.sql.unit import UnitEndedError, whole
 if TYPE_CHECKING:
     from eventbus.bus import Bus
 
-log = logging.getLogger("eventbus.sql")
+log = guarded_log("eventbus.sql")
 
 Run = Callable[[Sequence[int], Sequence[Context]], Sequence[Event]]
 _AT_ONCE_AGAIN = 3

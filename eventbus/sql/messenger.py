@@ -7,7 +7,6 @@ kept in `eventbus_bindings`, so that one of them does not unbind what another se
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from eventbus.context import Context
 from eventbus.engines.base import Engine
 from eventbus.errors import InvalidNameError
 from eventbus.runtime.failpoints import hit
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.sql.cleaning import STEP, clean
 from eventbus.sql.database import Database
 from eventbus.sql.jobs import after_commit
@@ -30,7 +30,7 @@ from eventbus.sql.tables import bindings, inbox, receipts_due
 if TYPE_CHECKING:
     from eventbus.bus import Bus
 
-log = logging.getLogger("eventbus.sql")
+log = guarded_log("eventbus.sql")
 
 _AT_ONCE = 500
 _LINGER = 0.1

@@ -8,7 +8,6 @@ broker holds fewer letters than there are rows, it lost some, and all are sent a
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from eventbus.dead_letters.letter import mark_kept
 from eventbus.errors import Rejected
 from eventbus.names import PARKED, dead_letter_topic
 from eventbus.retry import Retry
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.service import Service
 from eventbus.sql.claims import key_of, which
 from eventbus.sql.database import Database
@@ -33,7 +33,7 @@ from eventbus.wire.envelope import REPEATED
 if TYPE_CHECKING:
     from eventbus.bus import Bus
 
-log = logging.getLogger("eventbus.sql")
+log = guarded_log("eventbus.sql")
 
 _AT_ONCE = 100
 _BYTES = 8 * 1024 * 1024

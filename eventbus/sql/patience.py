@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import gevent
 
+from eventbus.runtime.guarded_log import guarded_log
+
 T = TypeVar("T")
 
-log = logging.getLogger("eventbus.sql")
+log = guarded_log("eventbus.sql")
 
 _FIRST, _LONGEST = 0.05, 1.0
 """Pauses between tries in seconds: each is twice as long as the one before."""

@@ -6,7 +6,6 @@ and changes nothing. Its clock is not believed either: nobody is bound since a t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,11 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from eventbus.engines.base import TopicStats
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.sql.receipts import ANY, HEARTBEAT, Claim, Receipts
 from eventbus.sql.statements import insert_once, lock_register, skip_locked
 from eventbus.sql.tables import outbox, receipts, subscribers
 
-log = logging.getLogger("eventbus.sql")
+log = guarded_log("eventbus.sql")
 
 SLACK = 5.0
 """Seconds by which two services' clocks may differ: a channel bound so much later still counts as bound."""

@@ -9,7 +9,6 @@ and the others go on; a row that is refused steps aside, with growing pauses of 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,6 +19,7 @@ from eventbus.errors import PublishError, Rejected
 from eventbus.publishing.publisher import Publisher
 from eventbus.retry import Retry
 from eventbus.runtime.failpoints import hit
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.sql.policy import OutboxPolicy
 from eventbus.sql.rounds import AWAITED, LONGEST_PAUSE, Rounds
 from eventbus.sql.settling import Settling
@@ -29,7 +29,7 @@ from eventbus.sql.tables import outbox
 if TYPE_CHECKING:
     from eventbus.bus import Bus
 
-log = logging.getLogger("eventbus.sql")
+log = guarded_log("eventbus.sql")
 
 _Row: TypeAlias = Any
 """A row of the outbox."""

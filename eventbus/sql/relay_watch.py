@@ -6,13 +6,14 @@ web server of threads, it never has its turn, and rows would wait in silence. On
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from time import monotonic
 
 from gevent import monkey
 
-log = logging.getLogger("eventbus.sql")
+from eventbus.runtime.guarded_log import guarded_log
+
+log = guarded_log("eventbus.sql")
 
 _AFTER = 3.0
 _EVERY = 60.0

@@ -11,7 +11,6 @@ Where the broker cannot be asked, time alone must do: the message timeout, and t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from eventbus.engines.base import TopicStats
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.sql.evidence import Suspects, Waiting, candidates, held
 from eventbus.sql.policy import OutboxPolicy
 from eventbus.sql.receipts import Receipts
@@ -31,7 +31,7 @@ from eventbus.wire.envelope import REPEATED
 if TYPE_CHECKING:
     from eventbus.bus import Bus
 
-log = logging.getLogger("eventbus.sql")
+log = guarded_log("eventbus.sql")
 
 _Row: TypeAlias = Any
 """A row of the outbox."""

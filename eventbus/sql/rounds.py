@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import logging
 from collections.abc import Callable
 
 import gevent
@@ -13,8 +12,9 @@ from gevent.hub import get_hub
 from eventbus.context import current_cause
 from eventbus.retry import Retry
 from eventbus.runtime.clock import Clock, Timer
+from eventbus.runtime.guarded_log import guarded_log
 
-log = logging.getLogger("eventbus.sql")
+log = guarded_log("eventbus.sql")
 
 LONGEST_PAUSE = 15.0
 """Seconds between two tries while database or broker are down."""

@@ -11,7 +11,6 @@ they are kept.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,6 +22,7 @@ from eventbus.context import Context
 from eventbus.errors import BrokerUnreachableError, BusStateError, ConfigurationError, RetryLater
 from eventbus.event import Event
 from eventbus.retry import Retry
+from eventbus.runtime.guarded_log import guarded_log
 from eventbus.service import Service
 from eventbus.sql.cleaning import STEP, clean
 from eventbus.sql.policy import OutboxPolicy
@@ -36,7 +36,7 @@ from eventbus.sql.tables import outbox, receipts, subscribers
 if TYPE_CHECKING:
     from eventbus.bus import Bus
 
-log = logging.getLogger("eventbus.sql")
+log = guarded_log("eventbus.sql")
 
 _Row: TypeAlias = Any
 """A row of the outbox."""

@@ -183,3 +183,24 @@ def test_a_forked_child_takes_no_request_of_its_parents() -> None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     assert said == {os.getpid()}
+
+
+STOPPED_UNDER_LOAD = """
+from gevent import monkey; monkey.patch_all()
+import socket, time
+from eventbus import Bus
+from eventbus.observe.health import Health, HealthPages, HealthServer
+from eventbus.observe.metrics import Metrics
+with Bus("memory://") as bus:
+    server = HealthServer(HealthPages(Health(bus), Metrics()), "127.0.0.1:0")
+    clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(40)]
+    time.sleep(0.1)
+    server.stop()
+"""
+
+
+def test_a_process_whose_health_pages_were_busy_ends_well() -> None:
+    """A timer that outlives the loop of its thread crashes the interpreter, now and then, when all else has ended."""
+    for process in [Process(sys.executable, "-c", STOPPED_UNDER_LOAD) for _ in range(6)]:
+        assert process.wait() == 0, process.output()
+        process.end()

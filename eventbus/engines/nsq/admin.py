@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 import gevent
@@ -13,8 +12,9 @@ from eventbus.engines.nsq.handshake import describe
 from eventbus.engines.nsq.http import MOST_STATS, HttpClient, HttpError
 from eventbus.engines.nsq.schema import Stats
 from eventbus.errors import EventBusError
+from eventbus.runtime.guarded_log import guarded_log
 
-log = logging.getLogger("eventbus.nsq")
+log = guarded_log("eventbus.nsq")
 
 
 class Admin:

@@ -15,7 +15,6 @@ wrong, with the socket, the protocol or the peer's silence, ends in one call of 
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,8 +26,9 @@ from eventbus.engines.nsq.frames import ERROR, HEARTBEAT, Frame, FrameBuffer, Pr
 from eventbus.engines.nsq.handshake import Session
 from eventbus.engines.nsq.layers import Layer
 from eventbus.runtime.forks import cut_off
+from eventbus.runtime.guarded_log import guarded_log
 
-log = logging.getLogger("eventbus.nsq")
+log = guarded_log("eventbus.nsq")
 
 _READ, _WRITE = 1, 2
 _NOP = b"NOP\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable
@@ -20,8 +19,9 @@ from eventbus.engines.nsq.handshake import open_session
 from eventbus.engines.nsq.intake import Intake
 from eventbus.engines.nsq.links import Link
 from eventbus.engines.nsq.options import NsqOptions
+from eventbus.runtime.guarded_log import guarded_log
 
-log = logging.getLogger("eventbus.nsq")
+log = guarded_log("eventbus.nsq")
 
 _FORGET_AFTER = 3
 """Rounds of lookup that no longer list an nsqd, after which a lost one is not tried any more."""

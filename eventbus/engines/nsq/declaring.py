@@ -7,7 +7,6 @@ lists there before the first message flows.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,8 +23,9 @@ from eventbus.engines.nsq.handshake import describe, open_session
 from eventbus.engines.nsq.http import HttpClient, HttpError
 from eventbus.engines.nsq.options import NsqOptions
 from eventbus.names import is_ephemeral
+from eventbus.runtime.guarded_log import guarded_log
 
-log = logging.getLogger("eventbus.nsq")
+log = guarded_log("eventbus.nsq")
 
 _REMEMBERED = 60.0
 """Seconds after which what was declared is declared again, in the background: somebody may have deleted it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
@@ -18,8 +17,9 @@ from eventbus.engines.nsq.frames import CLOSE_WAIT, ERROR, Frame, ProtocolError,
 from eventbus.engines.nsq.handshake import Session
 from eventbus.engines.nsq.intake import Intake
 from eventbus.engines.nsq.ready import Window
+from eventbus.runtime.guarded_log import guarded_log
 
-log = logging.getLogger("eventbus.nsq")
+log = guarded_log("eventbus.nsq")
 
 _COMPLAIN_EVERY = 10.0
 _STALL = 1.0

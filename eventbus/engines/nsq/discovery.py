@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from typing import NamedTuple
@@ -13,8 +12,9 @@ from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.http import HttpClient, HttpError
 from eventbus.engines.nsq.options import NsqOptions
 from eventbus.engines.nsq.schema import MOST_NODES, Producers
+from eventbus.runtime.guarded_log import guarded_log
 
-log = logging.getLogger("eventbus.nsq")
+log = guarded_log("eventbus.nsq")
 
 
 class Node(NamedTuple):

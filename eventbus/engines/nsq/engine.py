@@ -6,7 +6,6 @@ nsq+direct://nsqd1:4150,nsqd2:4150                                consume from t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,8 +29,9 @@ from eventbus.engines.url import read_options
 from eventbus.errors import BusStateError, ConfigurationError, Rejected
 from eventbus.names import check_name
 from eventbus.runtime.clock import Clock, SystemClock
+from eventbus.runtime.guarded_log import guarded_log
 
-log = logging.getLogger("eventbus.nsq")
+log = guarded_log("eventbus.nsq")
 
 LOOKUP_PORT = 4161
 _TICK = 0.05

@@ -14,8 +14,9 @@ import gevent.event
 from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.connection import Connection
 from eventbus.engines.nsq.handshake import FeatureRefusedError, describe
+from eventbus.runtime.guarded_log import guarded_log
 
-log = logging.getLogger("eventbus.nsq")
+log = guarded_log("eventbus.nsq")
 
 C = TypeVar("C", bound=Connection)
 

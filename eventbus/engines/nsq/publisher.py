@@ -11,7 +11,6 @@ answers awaited. What failed goes into the next round; a parcel that was refused
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections import deque
@@ -27,8 +26,9 @@ from eventbus.engines.nsq.options import NsqOptions
 from eventbus.engines.nsq.outgoing import Outgoing, parcels
 from eventbus.engines.nsq.producer import ProducerConnection, Ticket
 from eventbus.errors import NotSent, OutcomeUnknown, Rejected
+from eventbus.runtime.guarded_log import guarded_log
 
-log = logging.getLogger("eventbus.nsq")
+log = guarded_log("eventbus.nsq")
 
 _LEAST_PATIENCE = 0.5
 _FOR_THE_NEAREST = 0.25
