@@ -25,6 +25,8 @@ SLACK = 5.0
 _MOST_CHANNELS = 200
 _ASK_AGAIN = 2.0
 """Seconds for which the broker's list of channels is believed: unknown names cost no more than that."""
+_PATIENCE = 600.0
+"""Seconds without a list of channels after which this counts as a broker that gives none, and not as one that is away."""
 
 
 class Register:
@@ -50,6 +52,7 @@ class Register:
         self._stats = stats
         self._expected = expected
         self._known: set[tuple[str, str]] = set()
+        self._unasked_since: float | None = None
         self._seen: dict[str, tuple[float, frozenset[str] | None]] = {}
 
     # -- whom to listen to ------------------------------------------------------------------------------------------
@@ -60,14 +63,16 @@ class Register:
         if self.refused & (self.refused - 1) == 0:  # the 1st, 2nd, 4th, 8th...: whoever writes them fills no disk
             log.warning("%d receipts refused, the last one because %s", self.refused, why)
 
-    def admits(self, topic: str, channel: str) -> bool:
+    def admits(self, topic: str, channel: str) -> bool | None:
         """Whether a channel may be who it says: it is known, expected, or one that the broker has. Asks the broker at
-        most."""
+        most; None where it is away and nobody can say yet: whoever forges could wait for just that."""
         place = (topic, channel)
         if place in self._known or channel in self._expected.get(topic, ()):
             return True
         channels = self._channels(topic)
         if channels is None:
+            if self._unasked_since is None or self._time() - self._unasked_since < _PATIENCE:
+                return None
             log.warning("%s/%s says that it keeps an inbox; the broker cannot be asked whether it is there", topic, channel)
         elif channel not in channels or len([each for each in self._known if each[0] == topic]) >= _MOST_CHANNELS:
             return False
@@ -81,11 +86,22 @@ class Register:
             try:
                 there = self._stats().get(topic)
                 channels = frozenset() if there is None else frozenset(there.channels)
+                self._unasked_since = None
             except Exception as error:
                 log.debug("channels of %s: %s", topic, error)
                 channels = None
+                if self._unasked_since is None:
+                    self._unasked_since = now
             self._seen[topic] = (now, channels)
         return channels
+
+    def remembers(self, connection: Connection, topic: str, channel: str) -> bool:
+        """Whether the channel was admitted before, also by another process."""
+        there = sa.select(subscribers.c.type).where(subscribers.c.topic == topic, subscribers.c.channel == channel).limit(1)
+        if connection.scalar(there) is None:
+            return False
+        self._known.add((topic, channel))
+        return True
 
     # -- who is waited for ------------------------------------------------------------------------------------------
 

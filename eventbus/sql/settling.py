@@ -125,7 +125,13 @@ class Settling:
         claim = checked(given, topic)
         if claim is None:
             self.register.refuse("they have another topic, or no shape of receipts")
-        elif not self.register.admits(topic, claim.channel):
+            return
+        admitted = self.register.admits(topic, claim.channel)
+        if admitted is None:
+            admitted = self._database.chore(lambda connection: self.register.remembers(connection, topic, claim.channel))
+            if not admitted:
+                raise RetryLater(after=5.0)  # the broker that could say whether the channel is there is away
+        if not admitted:
             self.register.refuse(f"the broker knows no channel {claim.channel} on {topic}")
         else:
             with self._one_at_a_time:

@@ -8,6 +8,8 @@ import time
 import pytest
 import sqlalchemy as sa
 
+from eventbus import NotSent
+from eventbus.engines.base import TopicStats
 from eventbus.sql import Outbox, Receipts
 from eventbus.sql.receipts import MOST_IDS, receipts_given_on
 from eventbus.sql.tables import outbox as table
@@ -150,3 +152,55 @@ def test_a_thousand_receipts_write_the_register_once(shop: Shop) -> None:
         shop.harness.publish(given(topic="placed", channel="fulfillment", since={}, ids=("unknown",)))
     shop.harness.advance(2.0)
     assert [each for each in written if not each.startswith("UPDATE eventbus_outbox")] == []
+
+
+def cannot_be_asked() -> dict[str, TopicStats]:
+    raise NotSent("the broker is away")
+
+
+def test_a_stranger_who_speaks_while_the_broker_is_away_waits_until_it_is_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.start()
+    shop.place(1)
+    shop.harness.advance(60.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(shop.harness.engine, "stats", cannot_be_asked)
+        say(shop, "placed", topic="placed", channel="ghost", since={"Placed": 0.0}, ids=[])
+        shop.harness.advance(120.0)
+        assert {row.channel for row in rows_of(shop.orders, subscribers)} == {"fulfillment"}
+        shop.place(2)
+        shop.harness.advance(5.0)
+        assert effects_in(shop.fulfillment) == [1, 2]
+        assert shop.unsettled() == 0, "whom one knows is believed all the time"
+    shop.harness.advance(60.0)
+    assert {row.channel for row in rows_of(shop.orders, subscribers)} == {"fulfillment"}
+    assert refused(shop) == 1
+
+
+def test_an_origin_that_starts_while_the_broker_is_away_knows_its_subscribers(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.start()
+    shop.place(1)
+    shop.harness.advance(5.0)
+    register = shop.outbox._settling.register  # type: ignore[union-attr]
+    register._known.clear()  # as another process, which shares the database
+    register._seen.clear()
+    monkeypatch.setattr(shop.harness.engine, "stats", cannot_be_asked)
+    shop.place(2)
+    shop.harness.advance(5.0)
+    assert shop.unsettled() == 0
+
+
+def test_where_a_broker_never_tells_its_channels_they_are_believed_in_the_end(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shop.harness.engine, "stats", cannot_be_asked)
+    shop.start()
+    assert rows_of(shop.orders, subscribers) == []
+    shop.place(1)
+    for _ in range(15):
+        shop.harness.advance(60.0)
+    assert {row.channel for row in rows_of(shop.orders, subscribers)} == {"fulfillment"}
+    assert effects_in(shop.fulfillment) == [1]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from eventbus import ConfigurationError, Retry, Service
 from eventbus.errors import DatabaseUnreachableError
-from eventbus.sql import Database, Inbox, Outbox, SqlContext, metadata
+from eventbus.sql import Database, Inbox, Outbox, SqlContext, metadata, upgrade
 from eventbus.sql.statements import lock_register, may_settle
 from eventbus.sql.tables import VERSION, schema
 from eventbus.sql.tables import inbox as claims
@@ -47,8 +47,21 @@ def test_missing_tables_are_named_with_what_makes_them(new_database: MakeDatabas
             shop.harness.bus.attach(attachment)
 
 
-def test_older_tables_are_brought_up_and_newer_ones_refused(new_database: MakeDatabase) -> None:
-    database = new_database()
+def shape(connection: sa.Connection) -> dict[str, object]:
+    """Return what the library's tables are made of: columns, what may be empty, keys and indexes."""
+    look = sa.inspect(connection)
+    return {
+        name: (
+            {each["name"]: (str(each["type"]), each["nullable"]) for each in look.get_columns(name)},
+            sorted(look.get_pk_constraint(name)["constrained_columns"]),
+            sorted((each["name"] or "", tuple(each["column_names"])) for each in look.get_indexes(name)),
+        )
+        for name in metadata.tables
+    }
+
+
+def make_old(database: Database) -> None:
+    """Make the tables of version 1, with a claim in them."""
     old = [
         "CREATE TABLE eventbus_outbox (id INTEGER PRIMARY KEY, event_id VARCHAR(64) UNIQUE NOT NULL, "
         "topic VARCHAR(64) NOT NULL, type VARCHAR(1024) NOT NULL, body BYTEA NOT NULL, "
@@ -60,6 +73,38 @@ def test_older_tables_are_brought_up_and_newer_ones_refused(new_database: MakeDa
     ]
     for statement in old:
         database.transact(lambda connection, s=statement: connection.execute(sa.text(s)))  # type: ignore[misc]
+
+
+def test_a_migration_makes_what_new_tables_are(new_database: MakeDatabase) -> None:
+    old, new = new_database(), new_database()
+    make_old(old)
+    new.create_tables(metadata)
+
+    def breaks_off(connection: sa.Connection) -> None:
+        upgrade(connection)
+        raise RuntimeError("a later statement of the same revision")
+
+    with pytest.raises(RuntimeError):  # as Alembic does it, in its own transaction
+        old.transact(breaks_off)
+    assert [tuple(row) for row in old.read(lambda c: c.execute(sa.text("SELECT * FROM eventbus_inbox")).all())] == [
+        ("fulfillment", "id-1", 5.0)
+    ], "all or nothing"
+    for _ in range(2):  # a second time there is nothing to do
+        old.transact(upgrade)
+        old.check_tables()
+    made, fresh = old.read(shape), new.read(shape)
+    for name in metadata.tables:
+        columns, keys, indexes = made[name]  # type: ignore[misc]
+        expected, expected_keys, expected_indexes = fresh[name]  # type: ignore[misc]
+        assert columns.keys() == expected.keys(), name
+        assert (keys, indexes) == (expected_keys, expected_indexes), name
+    with old.engine.connect() as connection:
+        assert [tuple(row) for row in connection.execute(sa.select(claims.c.topic, claims.c.event_id))] == [("", "id-1")]
+
+
+def test_older_tables_are_brought_up_and_newer_ones_refused(new_database: MakeDatabase) -> None:
+    database = new_database()
+    make_old(database)
     with pytest.raises(ConfigurationError, match="version 1"):
         database.check_tables()
     database.create_tables(metadata)
