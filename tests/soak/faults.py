@@ -27,6 +27,10 @@ Fault: TypeAlias = Callable[[World, float], bool]
 
 def _kill_nsqd(which: int | None, *, wipe: bool = False, how: int = signal.SIGKILL, move: bool = False) -> Fault:
     def fault(world: World, seconds: float) -> bool:
+        with world.restarts:
+            return restart(world, seconds)
+
+    def restart(world: World, seconds: float) -> bool:
         nodes = world.nodes if which is None else [world.nodes[which]]
         for node in nodes:
             node.nsqd.process.signal(how)
@@ -48,6 +52,11 @@ def _kill_nsqd(which: int | None, *, wipe: bool = False, how: int = signal.SIGKI
 
 def _flip_bytes(world: World, seconds: float) -> bool:
     """An nsqd killed, whose files have wrong bytes when it comes again."""
+    with world.restarts:
+        return _flip(world, seconds)
+
+
+def _flip(world: World, seconds: float) -> bool:
     node = world.random.choice(world.nodes)
     node.nsqd.process.end()
     flipped = 0

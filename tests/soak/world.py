@@ -108,6 +108,8 @@ class World:
         }
         self.services: dict[tuple[str, int], Process] = {}
         self._one_at_a_time = Semaphore()
+        self.restarts = Semaphore()
+        """Held by who ends an nsqd and starts it again: two at a time would start two on one folder."""
         self.logs = Path(tempfile.mkdtemp(prefix=f"soak-{kind}-logs-"))
         for role in SERVICES:
             for number in range(2):
