@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.main import get_command
 
 from eventbus import __version__
-from eventbus.cli.app import COMMANDS
+from eventbus.cli.app import COMMANDS, app
 from tests.cli.kit import Shop
 
 
@@ -38,6 +44,51 @@ def test_the_help_lists_all_commands_and_the_exit_codes(shop: Shop) -> None:
     assert all(f" {name} " in done.out for name in COMMANDS)
     assert "3 no broker" in done.out
     assert shop.run().code == 2
+
+
+def test_the_help_says_of_each_command_what_its_own_help_begins_with(shop: Shop) -> None:
+    group = get_command(app)
+    context = typer.Context(group, info_name="eventbus")
+    own = {name: group.get_command(context, name).help for name in COMMANDS}
+    assert {name: " ".join((text or "").split("\n\n")[0].split()) for name, text in own.items()} == {
+        name: entry.summary for name, entry in COMMANDS.items()
+    }
+    done = shop.run("--help", COLUMNS="240")
+    for entry in COMMANDS.values():
+        assert f" {entry.summary} " in done.out
+
+
+LISTS = """
+import os
+import sys
+
+from eventbus.cli.app import app
+
+sys.modules["sqlalchemy"] = None
+
+
+def ask(*arguments):
+    try:
+        app(list(arguments), prog_name="eventbus")
+    except SystemExit:
+        print("---")
+
+
+ask("--help")
+os.environ.update(_EVENTBUS_COMPLETE="complete_bash", COMP_WORDS="eventbus d", COMP_CWORD="1")
+ask()
+print(*(name for name in sys.modules if name.startswith("eventbus.cli.")))
+"""
+
+
+def test_help_and_completion_import_no_command_and_name_an_extra_that_is_missing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LISTS], capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "120"}
+    )
+    told, completed, loaded = done.stdout.split("---\n")
+    assert re.search(r"outbox +\(needs its extra: pip install 'eventbus\[sql\]'\)", told)
+    assert completed.split() == ["declare", "dead", "describe", "doctor"]
+    assert loaded.split() == ["eventbus.cli.app"]
 
 
 def test_a_command_that_is_none_is_told(shop: Shop) -> None:

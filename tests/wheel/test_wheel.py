@@ -139,12 +139,27 @@ def test_the_readmes_first_program_runs_beside_a_users_services(wheel: Path, use
     assert environment.run("python", "-c", users, cwd=tmp_path).stdout == "the user, of services/orders the user, of demo\n"
 
 
+EACH_COMMAND = """
+import typer
+from eventbus.cli.app import app
+from typer.main import get_command
+
+group = get_command(app)
+for name in group.list_commands(None):
+    print(f"{name}: {group.get_command(None, name).get_short_help_str(200)}")
+"""
+
+
 def test_the_command_shows_what_a_user_can_have(with_extras: Environment, tmp_path: Path) -> None:
     done = with_extras.run("eventbus", "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     commands = done.stdout.partition("Commands")[2]
     assert re.findall(r"^│ (\w+) ", commands, re.MULTILINE) == list(COMMANDS)
+    done = with_extras.run("python", "-c", EACH_COMMAND, cwd=tmp_path)
+    assert [line.split(": ", 1)[0] for line in done.stdout.splitlines()] == list(COMMANDS), done.stderr
     assert "cannot be had" not in done.stdout
+    # the one whose extra is not among them
+    assert re.findall(r"^(\w+): .*needs its extra", done.stdout, re.MULTILINE) == ["outbox"]
     done = with_extras.run("eventbus", "--version", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"eventbus {eventbus.__version__}\n")
     done = with_extras.run("eventbus", "demo", cwd=tmp_path)
