@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy.orm import Session, scoped_session
 
 from eventbus.errors import BusStateError, ConfigurationError
 from eventbus.event import Event, event_info, event_topic
@@ -37,6 +36,8 @@ from eventbus.sql.statements import insert_once
 from eventbus.sql.tables import outbox
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session, scoped_session
+
     from eventbus.bus import Bus
 
 _DEFAULT = Receipts()
@@ -167,19 +168,22 @@ class Outbox:
             "expires_at": envelope.expires_at,
             "wants_receipts": self.receipts is not None,
         }
-        if isinstance(connection, scoped_session):
-            connection = connection()
-        if isinstance(connection, Session):
-            sqlalchemy_event.listen(connection, "after_commit", self._on_commit, once=True)
-            connection = connection.connection()
-        elif isinstance(connection, Connection):
-            after_commit(connection, self.wake)
-        else:
-            raise TypeError(
-                f"outbox.add({type(connection).__name__}): give a SQLAlchemy Connection, Session or scoped_session"
-            )
-        insert_once(connection, outbox, [row])
+        insert_once(self._woken_by(connection), outbox, [row])
         return envelope.id
+
+    def _woken_by(self, connection: Connection | Session | scoped_session[Any]) -> Connection:
+        """Return the connection itself, after whose commit the relay looks."""
+        if isinstance(connection, Connection):
+            after_commit(connection, self.wake)
+            return connection
+        # who has a session has loaded this; for all others it would be a part of the start that they do not need
+        from sqlalchemy.orm import Session, scoped_session
+
+        session = connection() if isinstance(connection, scoped_session) else connection
+        if not isinstance(session, Session):
+            raise TypeError(f"outbox.add({type(session).__name__}): give a SQLAlchemy Connection, Session or scoped_session")
+        sqlalchemy_event.listen(session, "after_commit", self._on_commit, once=True)
+        return session.connection()
 
     def _on_commit(self, _session: Any) -> None:
         self.wake()
