@@ -1,28 +1,11 @@
-"""The order scenario as a command: places orders, shows who handles what, prints the ledger."""
+"""The order scenario as a command: its options."""
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Iterable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
-import gevent
 import typer
-from gevent.pool import Pool
-from rich.console import Console
-
-from demo.orders_file import CATALOGUE, BadLine, Request, make_orders, read_orders
-from demo.scenario import RefusedError, Scenario
-from demo.screen import Screen, ledger_table
-from eventbus import EventBusError
-from eventbus.settings import BusSettings
-
-_GENEROUS = 1_000_000_000
-_SCARCE = "SKU-13"
-_CLIENTS = 8
 
 
 def demo(
@@ -41,65 +24,7 @@ def demo(
 
     Example: python -m demo --orders 2000 --fail-rate 0.2
     """
-    for name in ("eventbus", "services"):
-        logging.getLogger(name).setLevel(logging.CRITICAL if fail_rate or as_json else logging.WARNING)
-    logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd's; the ledger counts the mails
-    out, complaints = Console(), Console(stderr=True)
-    # one article is short, so that some orders are rejected
-    stock = dict.fromkeys(CATALOGUE, _GENEROUS) | {_SCARCE: orders // 20}
-    source = read_orders(from_file) if from_file else make_orders(orders, seed)
-    total = None if from_file else orders
-    with TemporaryDirectory(prefix="eventbus-demo-") as folder:
-        try:
-            url = bus or BusSettings.from_environment().url
-            scenario = Scenario(url, Path(folder), stock=stock, fail_rate=fail_rate, seed=seed)
-        except EventBusError as error:
-            _complain(complaints, error)
-            raise typer.Exit(2) from None
-        try:
-            scenario.start()
-            with Screen(Console(quiet=True) if as_json else out, scenario.flow, total) as screen:
-                placed, bad = _place(scenario, source, screen, complaints)
-                ledger = scenario.finish(placed, screen.processed)
-        except EventBusError as error:
-            _complain(complaints, error)
-            raise typer.Exit(1) from None
-        finally:
-            scenario.stop()
-    if as_json:
-        typer.echo(json.dumps({**ledger.as_json(), "bad_lines": bad}))
-    else:
-        out.print(ledger_table(ledger))
-    if not ledger.is_balanced:
-        raise typer.Exit(1)
+    # here: wrong options are told, and the help is shown, without three services loaded
+    from demo.run import run
 
-
-def _place(scenario: Scenario, source: Iterable[Request | BadLine], screen: Screen, complaints: Console) -> tuple[int, int]:
-    """Place all orders through the API, a few at a time; return how many were accepted, and how many lines were not."""
-    placed = bad = 0
-
-    def place(order: Request | BadLine) -> None:
-        nonlocal placed, bad
-        try:
-            if isinstance(order, BadLine):
-                raise RefusedError(order.reason)
-            scenario.place(order)
-        except RefusedError as error:
-            bad += 1
-            complaints.print(f"line {order.number}: {error}", style="yellow", highlight=False, markup=False)
-            return
-        placed += 1
-        if placed % 20 == 0:
-            screen.placed(placed)
-        if placed % 100 == 0:
-            screen.processed(scenario.done())
-
-    clients = Pool(_CLIENTS)
-    requests = [clients.spawn(place, order) for order in source]
-    gevent.joinall(requests, raise_error=True)
-    screen.placed(placed)
-    return placed, bad
-
-
-def _complain(complaints: Console, error: EventBusError) -> None:
-    complaints.print(f"demo: {error}", style="red", highlight=False, markup=False)
+    run(orders, seed=seed, from_file=from_file, fail_rate=fail_rate, as_json=as_json, bus=bus)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from email import message_from_bytes
+from email.parser import BytesHeaderParser
 from email.policy import default
 from typing import Any
 
 from aiosmtpd.controller import Controller
 
 HOST = "127.0.0.1"
+_HEADS = BytesHeaderParser(policy=default)
 
 
 class MailSink:
@@ -18,8 +19,6 @@ class MailSink:
 
     def __init__(self) -> None:
         self.subjects: Counter[str] = Counter()
-        self.last: Any = None
-        """The mail that came last, parsed."""
         with socket.socket() as probe:
             probe.bind((HOST, 0))
             self.port: int = probe.getsockname()[1]
@@ -27,8 +26,8 @@ class MailSink:
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         """Take a mail."""
-        self.last = message_from_bytes(envelope.content, policy=default)
-        self.subjects[str(self.last["Subject"])] += 1
+        # its head alone: to parse the bodies is a sixth of the work of all services together
+        self.subjects[str(_HEADS.parsebytes(envelope.content)["Subject"])] += 1
         return "250 taken"
 
     def start(self) -> None:

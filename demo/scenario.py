@@ -26,6 +26,8 @@ from services.orders.settings import OrdersSettings
 
 _QUIET = 10.0
 """Seconds without any progress after which the scenario stops waiting and the ledger tells what is missing."""
+_LOOK = 0.5
+"""Longest pause in seconds between two looks at the books."""
 
 
 class RefusedError(Exception):
@@ -110,13 +112,17 @@ class Scenario:
 
     def finish(self, placed: int, on_progress: Callable[[int], None]) -> Ledger:
         """Wait until every order has its end, replaying what was parked; return the ledger."""
-        last, since = -1, time.perf_counter()
+        done, last, since, asked = -1, -1, time.perf_counter(), 0.0
         dead = 0
-        while (done := self.done()) < placed:
-            progress = done + self.flow.outcomes.total()
-            if progress != last:
-                last, since = progress, time.perf_counter()
-            on_progress(done)
+        while True:
+            # nothing changes in the books without an outcome: to ask them all the time takes from what is waited for
+            if (outcomes := self.flow.outcomes.total()) != last or time.perf_counter() - asked > _LOOK:
+                before, done, asked = done, self.done(), time.perf_counter()
+                if (done, outcomes) != (before, last):
+                    last, since = outcomes, time.perf_counter()
+                on_progress(done)
+            if done >= placed:
+                break
             quiet = time.perf_counter() - since
             if quiet > 1.5 and self.flow.outcomes[Outcome.PARKED] > dead:
                 dead = self.flow.outcomes[Outcome.PARKED]
