@@ -49,9 +49,19 @@ class Process:
         self._path = Path(name)
         # appending: a reader that shares the file must not move the place where the program writes
         self.log = self._path.open("ab")
-        env = {**os.environ, **environment} if environment is not None else None
-        self.process = subprocess.Popen(
-            command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, cwd=cwd, env=env
+        self.folder = cwd
+        self.environment = {**os.environ, **(environment or {})}
+        self.process = self.begin()
+
+    def begin(self) -> Any:
+        """Start it."""
+        return subprocess.Popen(
+            self.command,
+            stdout=self.log,
+            stderr=self.log,
+            stdin=subprocess.DEVNULL,
+            cwd=self.folder,
+            env=self.environment,
         )
 
     def signal(self, number: int) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.cli.running import Done, run_command
+from tests.cli.running import Done, Forked, run_command
 from tests.nsqd import Process
 
 __all__ = ["Done", "Shop", "events"]
@@ -89,7 +89,7 @@ class Shop:
 
     def start(self, *arguments: str, **variables: str) -> Process:
         """Start a command that goes on."""
-        return Process(*self.command(*arguments), cwd=self.folder, environment={**self.environment, **variables})
+        return Forked("eventbus.cli", *arguments, cwd=self.folder, environment={**self.environment, **variables})
 
 
 def events(numbers: Sequence[int], seconds: float = 0.0) -> str:

@@ -1,4 +1,5 @@
-"""Running `eventbus` to its end, as a process of its own, without the second of processor time that its start takes."""
+"""Running `eventbus` to its end, and other programs, each as a process of its own, without the second or more of processor
+time that its start takes."""
 
 from __future__ import annotations
 
@@ -11,11 +12,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from eventbus.runtime.failpoints import VARIABLE
+from tests.nsqd import Process
 from tests.waiting import PATIENCE
 
 FORKING = Path(__file__).parent / "forking.py"
@@ -55,27 +59,42 @@ class _Server:
         self._link.settimeout(PATIENCE)
         with theirs:
             command = [sys.executable, str(FORKING), str(theirs.fileno())]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),))
+            # the failpoints are those of each program alone
+            environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=environment)
         atexit.register(self._end)
 
     def run(self, arguments: tuple[str, ...], folder: Path, given: bytes, environment: Mapping[str, str]) -> Done:
-        assert "EVENTBUS_FAILPOINTS" not in environment, "they are read when the library is loaded: start a process"
-        request = json.dumps({"arguments": arguments, "folder": str(folder), "environment": dict(environment)})
         source, sink = os.pipe()
         feeder = threading.Thread(target=_feed, args=(sink, given))
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            socket.send_fds(self._link, [request.encode()], [source, out.fileno(), err.fileno()])
+            streams = [source, out.fileno(), err.fileno()]
+            process = self.start("eventbus.cli", arguments, folder, streams, environment)
             os.close(source)
             feeder.start()
-            process = int(self._link.recv(64))
             try:
-                code = int(self._link.recv(64))
+                code = self.ended(process, waits=True)
             except TimeoutError:
                 os.kill(process, signal.SIGKILL)
                 raise AssertionError(f"eventbus {' '.join(arguments)} has not ended within {PATIENCE:g} s") from None
             finally:
                 feeder.join()
+            assert code is not None
             return Done(code, _text(out), _text(err))
+
+    def start(
+        self, module: str, arguments: Sequence[str], folder: Path, streams: list[int], environment: Mapping[str, str]
+    ) -> int:
+        """Start `python -m module` with these streams, and return its process id."""
+        request = {"module": module, "arguments": arguments, "folder": str(folder), "environment": dict(environment)}
+        socket.send_fds(self._link, [json.dumps(request).encode()], streams)
+        return int(self._link.recv(64))
+
+    def ended(self, process: int, *, waits: bool = False) -> int | None:
+        """Return how a process ended, below 0 by a signal; None while it runs. Ask no more afterwards."""
+        self._link.send(json.dumps({"ended": process, "waits": waits}).encode())
+        answer = self._link.recv(64).decode()
+        return None if answer == "None" else int(answer)
 
     def _end(self) -> None:
         if self.owner == os.getpid():
@@ -91,6 +110,44 @@ def _feed(sink: int, given: bytes) -> None:
 def _text(file: tempfile._TemporaryFileWrapper[bytes]) -> str:
     file.seek(0)
     return file.read().decode()
+
+
+class _Child:
+    """A process of the server, as `subprocess.Popen` shows one of this process."""
+
+    def __init__(self, server: _Server, pid: int) -> None:
+        self._server = server
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self._server.ended(self.pid)
+        return self.returncode
+
+    def wait(self) -> int:
+        if self.returncode is None:
+            self.returncode = self._server.ended(self.pid, waits=True)
+        assert self.returncode is not None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class Forked(Process):
+    """`python -m module`, patched by gevent from its beginning, that goes on until the test ends it."""
+
+    def begin(self) -> Any:
+        server = _one_server()
+        module, *arguments = self.command
+        with open(os.devnull) as nothing:
+            streams = [nothing.fileno(), self.log.fileno(), self.log.fileno()]
+            return _Child(server, server.start(module, arguments, self.folder or Path.cwd(), streams, self.environment))
 
 
 _server: _Server | None = None

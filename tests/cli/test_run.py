@@ -162,10 +162,10 @@ def test_reload_starts_anew_when_a_file_changes_and_survives_a_mistake(shop: Sho
     eventually(lambda: "running on" in running.output())
     eventually(lambda: "watching" in running.output())
     good = shop.module.read_text()
-    for _ in range(60):  # it says so before the kernel watches
+    for patience in range(2, 60):  # it says so before the kernel watches; each write starts it anew
         shop.module.write_text(good + "\nthis is no Python\n")
         with suppress(AssertionError):
-            eventually(lambda: "SyntaxError" in running.output(), timeout=2.0)
+            eventually(lambda: "SyntaxError" in running.output(), timeout=patience)
             break
     eventually(lambda: "waiting for a change" in running.output())
     shop.module.write_text(good.replace('file.write(f"{event.number}', 'file.write(f"{event.number + 1000}'))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +17,13 @@ from eventbus.runtime import failpoints
 from eventbus.runtime.failpoints import PLACES, FailpointError, read_failpoints, set_failpoint
 from eventbus.sql import Database, metadata
 from eventbus.sql.tables import outbox
-from tests.nsqd import Nsqd, Process
+from tests.cli.running import Forked
+from tests.nsqd import Nsqd
 from tests.sql.conftest import Shop
 from tests.sql.events import COUNT, effects_in, rows_of, tables
 from tests.waiting import PATIENCE, eventually
 
-WORKER = Path(__file__).parent / "shop_worker.py"
+ROOT = Path(__file__).parent.parent.parent
 
 
 @contextmanager
@@ -102,12 +102,13 @@ def test_a_process_killed_at_each_step_loses_and_doubles_nothing(
         database.create_tables(metadata, tables)
     orders, fulfillment = databases
     nsqd = Nsqd()
-    processes: list[Process] = []
+    processes: list[Forked] = []
 
-    def run(role: str, fault: str = "") -> Process:
+    def run(role: str, fault: str = "") -> Forked:
         os.environ["EVENTBUS_FAILPOINTS"] = fault
         try:
-            processes.append(Process(sys.executable, str(WORKER), role, f"nsq+direct://{nsqd.tcp}?message_timeout=1", *urls))
+            bus_url = f"nsq+direct://{nsqd.tcp}?message_timeout=1"
+            processes.append(Forked("tests.sql.shop_worker", role, bus_url, *urls, cwd=ROOT))
         finally:
             del os.environ["EVENTBUS_FAILPOINTS"]
         return processes[-1]
