@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Many tests wait more than they work: more of them side by side than the machine has processors.
-WORKERS ?= 4
+WORKERS ?= 6
 TESTS = -m pytest --ignore tests/containers --numprocesses $(WORKERS) --dist worksteal
 RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests start hundreds of processes; without the compiled files each one compiles again what it loads.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help architecture asyncapi commands nsq demo demo-containers test test-busy coverage test-containers test-all fast lint fmt type imports contracts bench fuzz soak lock clean
