@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-import gevent
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -113,7 +112,7 @@ def test_another_process_is_heard_by_polling(harness: Harness, box: Outbox, new_
         elsewhere.settle()
         elsewhere.engine.is_down = True  # so that its own relay has no part in it
         place(other, 7)
-        gevent.sleep(0.05)
+        elsewhere.advance(0.1)  # until it has tried and given the row back
     harness.advance(15.0)
     assert [event.number for event in harness.published(Placed)] == [7]
 
@@ -128,7 +127,7 @@ def test_several_relays_share_the_rows(database: Database, new_database: MakeDat
         first.settle()
         first.engine.is_down = True
         place(writer, *range(400))
-        gevent.sleep(0.05)
+        first.advance(0.1)
     for each, harness in zip(boxes, harnesses, strict=True):
         harness.bus.attach(each)
     eventually(lambda: all(row.published_at for row in rows_of(database, table)), "all rows")
