@@ -185,9 +185,11 @@ class Settling:
         change = sa.update(outbox).where(outbox.c.id.in_(ids))
         # whether a row waits for receipts it says itself, whoever publishes it
         settled = sa.case((outbox.c.wants_receipts, outbox.c.settled_at), else_=now)
+        # whoever is in the register now was bound before: replicas with other clocks must not make it look otherwise
+        latest = sa.select(sa.func.max(subscribers.c.since)).where(subscribers.c.topic == outbox.c.topic).scalar_subquery()
         connection.execute(
             change.values(
-                published_at=sa.func.coalesce(outbox.c.published_at, now),
+                published_at=sa.func.coalesce(outbox.c.published_at, sa.case((latest > now, latest), else_=now)),
                 attempts=outbox.c.attempts + 1,
                 next_at=now + self._timeout,
                 settled_at=settled,
