@@ -278,11 +278,9 @@ class Acknowledger:
             self.settled(Outcome.RETURNED, envelope, delivery, failure)
             return
         delivery.finish()
-        if parking.is_dropped:
-            self.log.write(logging.WARNING, "dropped", envelope, attempts, parking.reason, parking.error)
-        else:
-            self.log.write(logging.ERROR, "parked", envelope, attempts, parking.reason, parking.error)
         outcome = Outcome.DROPPED if parking.is_dropped else Outcome.PARKED
+        level = logging.WARNING if parking.is_dropped else logging.ERROR
+        self.log.write(level, outcome.value, envelope, attempts, parking.reason, parking.error)
         self.settled(outcome, envelope, delivery, parking.error)
 
     def settled(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -11,16 +9,13 @@ from typing import Any
 import gevent
 import pytest
 
-from eventbus import Bus, BusStateError, DrainReport, NotSent, Service
+from eventbus import Bus, NotSent
 from eventbus.engines.nsq import frames
 from eventbus.engines.nsq.engine import open_nsq
 from eventbus.engines.nsq.frames import HEAD, FrameBuffer
-from eventbus.engines.nsq.handshake import FeatureRefusedError, open_session
 from eventbus.engines.nsq.intake import Intake
-from eventbus.engines.nsq.options import NsqOptions
-from eventbus.errors import BrokerUnreachableError
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.nsqd import Nsqd, Nsqlookupd
+from tests.nsqd import Nsqd
 from tests.peers import ScriptedNsqd, frame, message
 from tests.waiting import eventually, stays
 
@@ -175,44 +170,6 @@ def test_what_nsqd_has_given_to_others_is_not_begun(ends: Ends, make_bus: MakeBu
     assert {number for number, count in runs.items() if count > 1} <= began
 
 
-def test_a_start_takes_as_long_for_many_topics_as_for_one_while_servers_hang(ends: Ends, make_bus: MakeBus) -> None:
-    lookups = (ends(Nsqlookupd()), ends(Nsqlookupd()))
-    alive, frozen = ends(Nsqd(lookupds=lookups)), ends(Nsqd(lookupds=lookups))
-    services = [listener(numbered(), Seen(), name=f"s{number}") for number in range(12)]
-    url = f"nsq://{lookups[0].http},{lookups[1].http}?connect_timeout=1"
-    eventually(lambda: len(make_bus(url).engine.nodes()) == 2)  # type: ignore[attr-defined]
-    make_bus(url).declare(*services)
-    frozen.freeze()
-    os.kill(lookups[1].process.process.pid, 19)
-    try:
-        took = []
-        for group in (services[:1], services[1:]):
-            began = time.monotonic()
-            make_bus(url).start(*group)
-            took.append(time.monotonic() - began)
-        assert took[1] < 3 * took[0] + 5, took  # one after the other it would be eleven times as long
-        with pytest.raises(BrokerUnreachableError, match=str(frozen.tcp)):
-            make_bus(url).declare(services[0])
-    finally:
-        frozen.thaw()
-        os.kill(lookups[1].process.process.pid, 18)
-    assert alive.get("/ping") is None
-
-
-def test_reconnecting_backs_off_while_publishers_wait(ends: Ends, make_bus: MakeBus) -> None:
-    peer = ends(ScriptedNsqd(lambda peer, socket: socket.close()))
-    bus = make_bus(peer.url, query="connect_timeout=1")
-    kind = numbered()
-
-    def publish() -> None:
-        for _ in range(3):
-            with pytest.raises(Exception, match="nsqd|publish"):
-                bus.publish(kind(number=1), timeout=2.0)
-
-    gevent.joinall([gevent.spawn(publish) for _ in range(5)], raise_error=True)
-    assert peer.connections < 20
-
-
 def test_two_names_of_one_nsqd_are_one_copy(nsqd: Nsqd, make_bus: MakeBus) -> None:
     bus = make_bus(f"nsq+direct://{nsqd.tcp},localhost:{nsqd.tcp.port}", query="copies=2&connect_timeout=1")
     with pytest.raises(NotSent, match="the same nsqd"):
@@ -234,78 +191,4 @@ def test_the_first_list_of_a_process_goes_in_batches_also_with_copies(ends: Ends
             assert len(peer.received) < 100, "each message went by itself"
 
 
-def test_a_secret_goes_to_no_host_that_only_nsqlookupd_names(ends: Ends) -> None:
-    def look(peer: ScriptedNsqd, socket: Any) -> None:
-        peer.read_line(socket)
-
-    peer = ends(ScriptedNsqd(look, auth_required=True))
-    options = NsqOptions(auth_secret="s3cret")
-    with pytest.raises(FeatureRefusedError, match="without TLS"):
-        open_session(peer.address, options, lambda *_: None)
-    assert not peer.received
-
-
 # -- processes and threads -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("first", ["publish", "stop", "sleep"])
-def test_a_forked_child_touches_nothing_of_its_parent(nsqd: Nsqd, make_bus: MakeBus, first: str) -> None:
-    kind, seen = numbered(), Seen()
-    bus = make_bus(nsqd.url)
-    bus.start(listener(kind, seen, act=lambda event, context: gevent.sleep(0.2)))
-    publish_numbers(bus, kind, range(10))
-    eventually(lambda: len(seen) == 10)  # they run while it forks
-    ready, said = os.pipe()
-    child = os.fork()
-    if child == 0:
-        answer = "nothing"
-        try:
-            if first == "sleep":
-                gevent.sleep(1.0)
-                answer = f"handled {len(seen) - 10}"
-            else:
-                began = time.monotonic()
-                try:
-                    bus.publish(kind(number=99)) if first == "publish" else bus.stop()
-                except BusStateError as error:
-                    answer = f"BusStateError {'make a new Bus in this process' in str(error)} {time.monotonic() - began < 1}"
-                with Bus(nsqd.url) as own:
-                    own.publish(kind(number=100))
-        finally:
-            os.write(said, answer.encode())
-            os._exit(0)
-    publish_numbers(bus, kind, range(10, 60))
-    eventually(lambda: len(set(seen.numbers)) >= 60)
-    os.waitpid(child, 0)
-    assert os.read(ready, 1000).decode() == ("handled 0" if first == "sleep" else "BusStateError True True")
-    assert max(Counter(seen.numbers).values()) == 1
-    eventually(lambda: bus.dispatchers[0].handled == (60 if first == "sleep" else 61))
-
-
-def test_stop_in_a_handler_begins_the_stop_and_lets_the_handler_end(nsqd: Nsqd, make_bus: MakeBus) -> None:
-    kind, reports = numbered(), list[DrainReport]()
-    bus = make_bus(nsqd.url)
-    service = Service("s")
-
-    @service.on(kind)
-    def handle(event: kind) -> None:  # type: ignore[valid-type]
-        reports.append(bus.stop())
-
-    bus.start(service)
-    bus.publish(kind(number=1))
-    eventually(lambda: reports and bus._stopped.is_set())
-    channel = nsqd.get("/stats", format="json")["topics"][0]["channels"][0]
-    assert (channel["in_flight_count"], channel["depth"]) == (0, 0)
-
-
-def test_stop_while_starting_ends_the_start_and_leaves_nothing_open(ends: Ends, make_bus: MakeBus) -> None:
-    frozen = ends(Nsqd())
-    frozen.freeze()
-    bus = make_bus(frozen.url)
-    starting = gevent.spawn(bus.start, listener(numbered(), Seen()))
-    gevent.sleep(0.2)
-    bus.stop(grace=0.0)
-    with pytest.raises(BusStateError, match="stopped while it started"):
-        starting.get(timeout=20)
-    frozen.thaw()
-    assert not bus.engine._subscriptions  # type: ignore[attr-defined]

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import resource
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from random import Random
-from typing import TypeAlias
 
 import gevent
-import psycopg
-import sqlalchemy as sa
 
 from eventbus.engines.nsq.http import request
 from eventbus.runtime.failpoints import PLACES
-from eventbus.sql.tables import outbox
+from tests.soak.database_faults import (
+    end_sessions,
+    kill_postgres,
+    lock_database,
+    postgres,
+    stop_postgres,
+    use_up_connections,
+)
+from tests.soak.fault import Fault
+from tests.soak.foreign_messages import forged_receipts, garbage, repeats
 from tests.soak.proxy import Mood, Proxy
 from tests.soak.world import World
-
-Fault: TypeAlias = Callable[[World, float], bool]
-"""Breaks something for so many seconds, mends it, and returns whether it took effect."""
 
 
 def _kill_nsqd(which: int | None, *, wipe: bool = False, how: int = signal.SIGKILL, move: bool = False) -> Fault:
@@ -185,135 +186,6 @@ def _many_topics(world: World, seconds: float) -> bool:
     return True
 
 
-# -- what comes from others ---------------------------------------------------------------------------------------------
-
-
-def _repeats(world: World, seconds: float) -> bool:
-    """Events that come again, in another order, up to five times."""
-    rows = world.books.orders.read(
-        lambda connection: list(connection.scalars(sa.select(outbox.c.body).order_by(outbox.c.id.desc()).limit(40)))
-    )
-    bodies = [body for body in rows for _ in range(world.random.randint(1, 5))]
-    world.random.shuffle(bodies)
-    return _post(world, "soak_placed", bodies) > 0
-
-
-def _garbage(world: World, seconds: float) -> bool:
-    """Bytes that are no event, events of other shapes, and heads that claim much."""
-    random = world.random
-    bodies = [random.randbytes(random.randint(1, 400)) for _ in range(5)]
-    head = b'{"specversion":"1.0","id":"x%d","source":"s","type":"Placed","data":'
-    bodies += [head % random.getrandbits(60) + tail for tail in (b'{"key":5}}', b"[]}", b'{"key":"' + b"y" * 300 + b'"}}')]
-    bodies += [b"\xdf\xff\xff\xff\xff", b"{" * 500]
-    return _post(world, "soak_placed", bodies) > 0
-
-
-def _forged_receipts(world: World, seconds: float) -> bool:
-    """Receipts of nobody, and of a wrong shape."""
-    head = b'{"specversion":"1.0","id":"r%d","source":"s","type":"eventbus.Receipts","data":'
-    tails = [
-        b'{"topic":"soak_placed","channel":"nobody","since":{"Placed":0},"ids":["a"],"is_all":true}}',
-        b'{"topic":"other","channel":"billing","since":{},"ids":[],"is_all":true}}',
-        b'{"topic":"soak_placed","channel":"billing","since":"x","ids":5}}',
-    ]
-    return _post(world, "soak_placed.receipts", [head % world.random.getrandbits(60) + tail for tail in tails]) > 0
-
-
-def _post(world: World, topic: str, bodies: list[bytes]) -> int:
-    sent = 0
-    for body in bodies:
-        node = world.random.choice(world.nodes)
-        connection = http.client.HTTPConnection(node.nsqd.http.host, node.nsqd.http.port, timeout=5.0)
-        try:
-            connection.request("POST", f"/pub?topic={topic}", body)
-            sent += connection.getresponse().status == 200
-        except OSError:  # it is down at the moment
-            continue
-        finally:
-            connection.close()
-    return sent
-
-
-# -- databases ----------------------------------------------------------------------------------------------------------
-
-
-def _lock_database(world: World, seconds: float) -> bool:
-    """Somebody who holds the tables that the services write."""
-    name = world.random.choice(sorted(world.urls))
-    database = {"orders": world.books.orders, "fulfillment": world.books.fulfillment, "billing": world.books.billing}[name]
-    words = "BEGIN EXCLUSIVE" if world.cluster is None else "LOCK TABLE eventbus_outbox, eventbus_inbox IN EXCLUSIVE MODE"
-
-    def hold() -> None:
-        with database.engine.connect() as connection:
-            if world.cluster is None:
-                raw = connection.connection.driver_connection
-                assert raw is not None
-                raw.execute(words) if not raw.in_transaction else raw.execute("UPDATE eventbus_schema SET version = version")
-            else:
-                connection.execute(sa.text(words))
-            gevent.sleep(min(seconds, 20.0))
-            connection.rollback()
-
-    try:
-        hold()
-    except sa.exc.DBAPIError:  # it is busy
-        return False
-    return True
-
-
-def _postgres(act: Callable[[World, float], None]) -> Fault:
-    def fault(world: World, seconds: float) -> bool:
-        if world.cluster is None:
-            return False
-        act(world, seconds)
-        return True
-
-    return fault
-
-
-def _kill_postgres(world: World, seconds: float) -> None:
-    assert world.cluster is not None
-    world.cluster.process.end()
-    gevent.sleep(min(seconds / 3, 5.0))
-    world.cluster.start()
-
-
-def _stop_postgres(world: World, seconds: float) -> None:
-    assert world.cluster is not None
-    pids = [world.cluster.process.process.pid]
-    with psycopg.connect(world.cluster.url) as connection:
-        pids += [row[0] for row in connection.execute("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()")]
-    for pid in pids:
-        _signal(pid, signal.SIGSTOP)
-    gevent.sleep(min(seconds, 20.0))
-    for pid in pids:
-        _signal(pid, signal.SIGCONT)
-
-
-def _end_sessions(world: World, seconds: float) -> None:
-    assert world.cluster is not None
-    with psycopg.connect(world.cluster.url) as connection:
-        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-
-
-def _use_up_connections(world: World, seconds: float) -> None:
-    assert world.cluster is not None
-    taken = []
-    try:
-        while True:
-            taken.append(psycopg.connect(world.cluster.url))
-    except psycopg.OperationalError:
-        gevent.sleep(min(seconds, 10.0))
-    finally:
-        for each in taken:
-            each.close()
-
-
-def _signal(pid: int, number: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
-
-
 def _any_service(world: World) -> list[tuple[str, int]]:
     return [world.random.choice(sorted(world.services))]
 
@@ -371,17 +243,17 @@ FAULTS: dict[str, Fault] = {
     "F9 orders killed, both": _restart("orders", signal.SIGKILL, both=True),
     "F9 killed between two steps": _die_at,
     "F10 every handler fails": _flag("fail"),
-    "F11 garbage": _garbage,
-    "F11 forged receipts": _forged_receipts,
+    "F11 garbage": garbage,
+    "F11 forged receipts": forged_receipts,
     "F13 broker's disk full": _disk_full,
-    "F14 database locked": _lock_database,
-    "F14 PostgreSQL killed": _postgres(_kill_postgres),
-    "F14 PostgreSQL hangs": _postgres(_stop_postgres),
-    "F14 sessions ended": _postgres(_end_sessions),
-    "F14 connections used up": _postgres(_use_up_connections),
+    "F14 database locked": lock_database,
+    "F14 PostgreSQL killed": postgres(kill_postgres),
+    "F14 PostgreSQL hangs": postgres(stop_postgres),
+    "F14 sessions ended": postgres(end_sessions),
+    "F14 connections used up": postgres(use_up_connections),
     "F16 clock an hour ahead": _restart("fulfillment", signal.SIGTERM, SOAK_SKEW="3600"),
     "F16 clock an hour behind": _restart("orders", signal.SIGTERM, SOAK_SKEW="-3600"),
-    "F17 doubles and disorder": _repeats,
+    "F17 doubles and disorder": repeats,
     "F18 fulfillment restarted": _restart("fulfillment", signal.SIGTERM),
     "F18 billing restarted": _restart("billing", signal.SIGTERM),
     "F18 orders restarted": _restart("orders", signal.SIGTERM),

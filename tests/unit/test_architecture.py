@@ -74,3 +74,12 @@ def rows(text: str) -> dict[str, str]:
     """Return the rows of the one table of a text: first cell to second."""
     cells = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
     return {row[0]: row[1] for row in cells[1:]}
+
+
+def test_a_file_is_read_in_one_go_and_the_root_holds_what_users_write_against() -> None:
+    parts = ("eventbus", "services", "demo", "benchmarks", "tests", "tools", "examples", "typings")
+    files = [path for part in parts for path in (ROOT / part).rglob("*.py") if "node_modules" not in path.parts]
+    assert len(files) > 300
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
+    assert {name: lines for name, lines in lengths.items() if lines > 300} == {}
+    assert len(list((ROOT / "eventbus").glob("*.py"))) <= 15
