@@ -18,6 +18,7 @@ from eventbus.delivery.inboxes import Inboxes
 from eventbus.delivery.interrupts import Interrupt, StopInterrupt
 from eventbus.delivery.outcome_log import OutcomeLog
 from eventbus.delivery.received import Received, Source
+from eventbus.delivery.short_waits import ShortWaits
 from eventbus.delivery.steering import Skips, waits_too_long
 from eventbus.delivery.unhandled import UnhandledTypes
 from eventbus.engines.base import Delivery
@@ -27,7 +28,6 @@ from eventbus.middleware import Middleware, Outcome
 from eventbus.runtime.guarded_log import guarded_log
 from eventbus.runtime.redaction import text_of
 from eventbus.wire.envelope import Envelope
-from eventbus.wire.limits import LONGEST_WAIT
 
 log = guarded_log("eventbus.delivery")
 
@@ -46,7 +46,13 @@ class Acknowledger:
     """Answers the deliveries of one dispatcher, counts the outcomes and tells middleware."""
 
     def __init__(
-        self, source: Source, topic: str, middleware: tuple[Middleware, ...], *, hold: Callable[[float], None]
+        self,
+        source: Source,
+        topic: str,
+        middleware: tuple[Middleware, ...],
+        waits: ShortWaits,
+        *,
+        hold: Callable[[float], None],
     ) -> None:
         self.counts: Counter[Outcome] = Counter()
         self.under_way = 0
@@ -62,7 +68,7 @@ class Acknowledger:
         self._hold = hold
         self._inboxes = Inboxes(source, topic)
         self._unhandled = UnhandledTypes(source.service, topic)
-        self._deferral = Deferral(self._engine, topic, self._channel)
+        self._deferral = Deferral(self._engine, topic, self._channel, waits)
         self._failed_here: OrderedDict[str, int] = OrderedDict()
         """Failures of events that come again, by id: what this process itself saw of their attempts."""
         self._parker = Parker(
@@ -102,6 +108,8 @@ class Acknowledger:
             self.settled(Outcome.EXPIRED, envelope, delivery)
             return False
         if envelope.deliver_at is not None and envelope.deliver_at - now > EARLY_TOLERANCE:
+            if self._deferral.wait(delivery, envelope.deliver_at - now):
+                return False
             too_long = waits_too_long(envelope, now)
             if too_long:
                 self.park(delivery, envelope, too_long, None, delivery.attempts)
@@ -184,7 +192,7 @@ class Acknowledger:
             return False
         if isinstance(error, RetryLater) and attempt < binding.retry.attempts:
             self._note_failure(envelope)
-            self._postpone(delivery, envelope, error.after, attempt)
+            self._postpone(delivery, error.after, attempt)
             self.log.write(logging.INFO, "postponed", envelope, attempt, f"{binding.name} asks for it in {error.after:g} s")
             self.settled(Outcome.POSTPONED, envelope, delivery)
             return False
@@ -204,7 +212,7 @@ class Acknowledger:
             f"{binding.name} failed, again in {delay:.3g} s, at most {binding.retry.attempts} attempts",
             error,
         )
-        self._postpone(delivery, envelope, delay, attempt)
+        self._postpone(delivery, delay, attempt)
         self.settled(Outcome.RETRIED, envelope, delivery, error)
         return True
 
@@ -214,11 +222,8 @@ class Acknowledger:
         if len(known) > _REMEMBERED:
             known.popitem(last=False)
 
-    def _postpone(self, delivery: Delivery, envelope: Envelope, seconds: float, attempt: int) -> None:
-        if seconds <= self._engine.max_delay:
-            delivery.requeue(seconds)
-        else:
-            self.defer(delivery, envelope, self._engine.clock.time() + min(seconds, LONGEST_WAIT), attempt)
+    def _postpone(self, delivery: Delivery, seconds: float, attempt: int) -> None:
+        self._deferral.retry(delivery, seconds, attempt, timeout=self._host.publish_timeout)
 
     def defer(self, delivery: Delivery, envelope: Envelope, deliver_at: float, prior_attempts: int) -> None:
         """Put a copy in the place of the delivery: for this channel alone, due at `deliver_at`."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eventbus.delivery.short_waits import ShortWaits
 from eventbus.engines.base import Delivery, Engine
 from eventbus.errors import DecodeError
 from eventbus.runtime.guarded_log import guarded_log
 from eventbus.runtime.redaction import one_line
 from eventbus.wire.codec import CODECS, Limits, decode
 from eventbus.wire.envelope import MAX_COUNT, Envelope
+from eventbus.wire.limits import LONGEST_WAIT
 
 log = guarded_log("eventbus.delivery")
 
@@ -27,8 +29,9 @@ _MOST_IN_ALL = 16 * 1024 * 1024
 class Deferral:
     """Puts copies in the place of deliveries of one topic and channel."""
 
-    def __init__(self, engine: Engine, topic: str, channel: str) -> None:
+    def __init__(self, engine: Engine, topic: str, channel: str, waits: ShortWaits) -> None:
         self._engine = engine
+        self._waits = waits
         self._topic = topic
         self._channel = channel
         self._limits = Limits(max_bytes=engine.max_message_bytes)
@@ -57,6 +60,19 @@ class Deferral:
                 raise
         else:
             delivery.finish()
+
+    def wait(self, delivery: Delivery, seconds: float) -> bool:
+        """Keep an early delivery in hand for `seconds`, where that is better; it counts no attempt."""
+        return self._waits.take(delivery, seconds, is_run=False)
+
+    def retry(self, delivery: Delivery, seconds: float, attempt: int, *, timeout: float) -> None:
+        """Have a delivery come again `seconds` after its run, which was number `attempt`."""
+        if self._waits.take(delivery, seconds, is_run=True):
+            return
+        if seconds <= self._engine.max_delay:
+            delivery.requeue(seconds)
+        else:
+            self.defer(delivery, self._engine.clock.time() + min(seconds, LONGEST_WAIT), attempt, timeout=timeout)
 
     def give_back(self, deliveries: Sequence[Delivery], *, timeout: float) -> None:
         """Give back what nobody began to work on, so that it costs no attempt; may take `timeout` seconds."""

@@ -78,6 +78,8 @@ class Subscription(Protocol):
 
     message_timeout: float
     """Seconds after which an unanswered, untouched delivery is given to another subscriber."""
+    exact_from: float
+    """Monotonic instant from which the engine keeps short delays on this channel exactly; before it they may end late."""
 
     @property
     def in_flight(self) -> int:
@@ -193,6 +195,13 @@ class Engine(Protocol):
 
         Returns:
             For each broker that did not take it, a text with its name and the reason.
+        """
+        ...
+
+    def late_for(self, topic: str) -> float:
+        """Return for how many seconds from now the engine may keep short delays on a topic badly; 0 where it does not.
+
+        What is due within that time is published at once: a subscriber waits more exactly.
         """
         ...
 

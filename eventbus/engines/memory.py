@@ -176,6 +176,9 @@ class MemoryEngine:
             self._make_channel(target, channel)
         return ()
 
+    def late_for(self, topic: str) -> float:
+        return 0.0
+
     def limit_bytes(self, count: int) -> None:
         pass  # the messages lie in this process anyway
 

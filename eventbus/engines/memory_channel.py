@@ -83,6 +83,8 @@ class MemoryDelivery:
 class MemorySubscription:
     """One subscriber of a channel."""
 
+    exact_from = 0.0
+
     def __init__(
         self, channel: Channel, receiver: Receiver, leave: Callable[[], None], max_in_flight: int, message_timeout: float
     ) -> None:

@@ -87,6 +87,8 @@ class Publisher:
         """
         if delay:
             delay = min(delay, self._engine.max_delay)
+            if delay < self._engine.late_for(topic):
+                delay = 0.0  # its instant is in the envelope, and subscribers wait for it
         if self._through is None:
             self._put(envelope.source, topic, self._encode(envelope), delay, timeout)
             return

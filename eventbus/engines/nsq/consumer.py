@@ -11,6 +11,7 @@ import gevent.event
 
 from eventbus.engines.base import Receiver
 from eventbus.engines.nsq.addresses import Address
+from eventbus.engines.nsq.declaring import YOUNG
 from eventbus.engines.nsq.deliveries import ConsumerConnection, QuietWatch
 from eventbus.engines.nsq.delivery import CutDelivery, NsqDelivery
 from eventbus.engines.nsq.discovery import Lookup
@@ -57,6 +58,7 @@ class NsqSubscription:
         self.topic = topic
         self.channel = channel
         self.message_timeout = message_timeout
+        self.exact_from = 0.0
         self._asked_timeout = message_timeout
         self._receiver = receiver
         self._nsqds = nsqds
@@ -156,6 +158,7 @@ class NsqSubscription:
         except BaseException:
             connection.close()
             raise
+        self.exact_from = time.monotonic() + YOUNG  # it may have made the channel just now
         return connection
 
     def _connections_changed(self) -> None:

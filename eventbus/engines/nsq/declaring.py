@@ -30,6 +30,9 @@ log = guarded_log("eventbus.nsq")
 _REMEMBERED = 60.0
 """Seconds after which what was declared is declared again, in the background: somebody may have deleted it."""
 _MOST_REMEMBERED = 10_000
+YOUNG = 5.2
+"""Seconds after which nsqd looks at the timers of a new channel: it looks for new ones each 5 s (`QueueScanRefreshInterval`,
+which no option changes), and at timers each 100 ms."""
 _FROZEN = 0.9
 """Share of the time limit after which an HTTP call that failed says that nsqd hangs: TCP would hang too."""
 
@@ -48,6 +51,7 @@ class Declarations:
         self._options = options
         self._known: dict[Declared, float] = {}
         self._under_way: dict[Declared, gevent.Greenlet[..., list[str]]] = {}
+        self._young: dict[str, float] = {}
         self._is_closed = False
 
     def declare(self, topic: str, channels: Sequence[str], *, anew: bool) -> list[str]:
@@ -68,7 +72,14 @@ class Declarations:
         act = self._under_way.get(what)
         if act is None or anew:
             act = self._begin(what)
-        return list(act.get() or ())
+        failed = list(act.get() or ())
+        self._young.setdefault(topic, time.monotonic() + YOUNG)
+        return failed
+
+    def late_for(self, topic: str) -> float:
+        """Return for how many seconds from now channels of a topic may be new to nsqd, as far as is known here."""
+        until = self._young.get(topic)
+        return 0.0 if until is None else max(until - time.monotonic(), 0.0)
 
     def _begin(self, what: Declared) -> gevent.Greenlet[..., list[str]]:
         topic, channels = what

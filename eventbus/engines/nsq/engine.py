@@ -197,6 +197,9 @@ class NsqEngine:
             check_name(channel, kind="channel")
         return self._declarations.declare(topic, channels, anew=anew)
 
+    def late_for(self, topic: str) -> float:
+        return self._declarations.late_for(topic)
+
     def ping(self, *, timeout: float) -> None:
         given = bool(self.options.publish or self._nsqds)
         reach(self._publish_addresses, self._lookup, self.options, is_given=given, timeout=timeout)
