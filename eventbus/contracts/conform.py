@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any
 
 from eventbus.contracts.dialect import BYTES, DECIMAL, NAMES, TEXT, TIME, URL, Schema, target
@@ -40,11 +41,15 @@ class Conformance:
     Args:
         root: the whole schema, which has the definitions.
         is_reader: fields that a schema does not name are passed over, as readers do, though it says that there are none.
+        remembers: objects that were right are not looked through again where they come again, inside of others too; for
+            hundreds of values that differ in a place or two each.
     """
 
-    def __init__(self, root: Schema, *, is_reader: bool = False) -> None:
+    def __init__(self, root: Schema, *, is_reader: bool = False, remembers: bool = False) -> None:
         self._root = root
         self._is_reader = is_reader
+        self._right: set[tuple[int, bytes]] | None = set() if remembers else None
+        """Schemas by identity, which `root` keeps alive, and digests of the objects that are right by them."""
 
     def holds(self, schema: Any, value: Any) -> bool:
         """Whether `value` is valid."""
@@ -82,8 +87,10 @@ class Conformance:
                 yield from ((path, reason) for reason in number_faults(decimals(schema[DECIMAL]), Decimal(str(value))))
         elif isinstance(value, list):
             yield from self._array(schema, value, path, depth)
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and self._right is None:
             yield from self._object(schema, value, path, depth)
+        elif isinstance(value, dict):
+            yield from self._new_object(schema, value, path, depth)
 
     def _joined(self, schema: Schema, value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
         for each in schema.get("allOf", ()):
@@ -148,6 +155,19 @@ class Conformance:
                 yield from self.faults(more, each, inner, depth + 1)
             if "propertyNames" in schema:
                 yield from self.faults(schema["propertyNames"], name, inner, depth + 1)
+
+
+    def _new_object(self, schema: Schema, value: dict[str, Any], path: str, depth: int) -> Iterator[tuple[str, str]]:
+        assert self._right is not None
+        key = id(schema), blake2b(json.dumps(value).encode(), digest_size=16).digest()
+        if key in self._right:
+            return
+        is_right = True
+        for fault in self._object(schema, value, path, depth):
+            is_right = False
+            yield fault
+        if is_right:
+            self._right.add(key)
 
 
 def _found(value: Any, names: list[list[Any]]) -> tuple[bool, Any]:

@@ -7,6 +7,7 @@ is found, whatever the cause.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -57,8 +58,8 @@ def ask_owner(event_type: type[Event], schema: Mapping[str, Any]) -> Asked:
 
 def _ask(event_type: type[Event], schema: Mapping[str, Any]) -> Asked:
     validate = event_type.__pydantic_validator__.validate_python
-    conformance = Conformance(schema)
-    taken: list[Any] = []
+    conformance = Conformance(schema, remembers=True)
+    taken: dict[str, Any] = {}  # by its text: to compare hundreds of large values with each other takes longer than the rest
     refused: str | None = None
     for value in _candidates(event_type, schema):
         try:
@@ -70,15 +71,15 @@ def _ask(event_type: type[Event], schema: Mapping[str, Any]) -> Asked:
             refused = refused or f"{type(error).__name__}: {error}"[:300]
             continue
         sent = _sent(event_type, made, conformance, schema)
-        if sent not in taken:
-            taken.append(sent)
+        taken.setdefault(json.dumps(sent), sent)
     if not taken:
         raise ContractError(
             f"{event_type.__name__}: no example could be made that the class accepts: {refused}; "
             "give its fields Field(examples=[...])"
         )
     _check_defaults(event_type, schema, conformance)
-    return Asked(tuple(taken[:_EXAMPLES]), None if refused is None else tuple(taken[:_KEPT]))
+    values = list(taken.values())
+    return Asked(tuple(values[:_EXAMPLES]), None if refused is None else tuple(values[:_KEPT]))
 
 
 def _candidates(event_type: type[Event], schema: Mapping[str, Any]) -> Iterator[Any]:

@@ -69,6 +69,7 @@ class Relay:
 
     def _work(self) -> float | None:
         self.rounds_done += 1
+        began = self._time()
         rows, next_due = self._database.chore(self._take)
         if rows:
             hit("relay_after_lease")
@@ -81,7 +82,8 @@ class Relay:
             return 0
         now = self._time()
         due = [] if next_due is None else [max(next_due - now, 0.001)]
-        due.extend(max(until - now, 0.01) for failures, until in self._failing.values() if failures < AWAITED)
+        # a topic whose pause was over had its turn in this round: what it has left is leased by somebody else
+        due.extend(max(until - now, 0.01) for failures, until in self._failing.values() if failures < AWAITED and until > began)
         return min(due, default=None)
 
     def _send(self, topic: str, rows: list[_Row]) -> None:

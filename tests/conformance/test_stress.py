@@ -13,7 +13,7 @@ import pytest
 from tests.conformance import test_dead_letters, test_delivery, test_failures, test_flow
 from tests.conformance.worlds import World
 
-ROUNDS = int(os.environ.get("STRESS_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("STRESS_ROUNDS", "2"))
 PARALLEL = int(os.environ.get("STRESS_PARALLEL", "40"))
 TESTS: list[Callable[..., None]] = [
     function

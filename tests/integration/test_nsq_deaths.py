@@ -93,8 +93,8 @@ def test_sigterm_under_load_handles_nothing_twice_and_leaves_nothing_in_flight(
 
 
 def test_the_demo_balances_while_nsqd_is_restarted_in_the_middle(nsqd: Nsqd, ends: Ends) -> None:
-    # some thousand messages: both restarts come in the first third
-    program = (sys.executable, "-m", "demo", "--orders", "200", "--json", "--bus", nsqd.url)
+    # more than a thousand messages: both restarts come in the first half
+    program = (sys.executable, "-m", "demo", "--orders", "100", "--json", "--bus", nsqd.url)
     demo = ends(Process(*program, cwd=ROOT))
 
     def taken() -> int:

@@ -11,7 +11,7 @@ from eventbus.sql import Database
 tables = sa.MetaData()
 effects = sa.Table("effects", tables, sa.Column("id", sa.Integer, primary_key=True), sa.Column("number", sa.Integer))
 
-COUNT = 30
+COUNT = 20
 """Orders of the services that run as processes (`shop_worker.py`)."""
 
 
