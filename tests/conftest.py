@@ -42,6 +42,10 @@ def postgres_server() -> Iterator[str]:
     cluster.end()
 
 
+sqlite_alone = pytest.mark.parametrize("new_url", ["sqlite"], indirect=True)
+"""For tests of what is decided before a database has any part in it: on one kind they say as much as on both."""
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
     """Makes URLs of empty databases, of both kinds in turn."""

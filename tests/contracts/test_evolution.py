@@ -188,7 +188,7 @@ fields = st.dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(written=fields, read=fields)
 def test_whenever_the_rules_say_yes_no_value_is_refused(written: Fields, read: Fields) -> None:
     contract = contract_of(event(written), "owner")

@@ -21,7 +21,7 @@ from tests.contracts.random_classes import Maker
 from tests.contracts.test_documents import ROOT, SCHEMA, missing
 from tests.waiting import PATIENCE
 
-OWNERS, IN_ONE = 200, 20
+OWNERS, IN_ONE = 120, 20
 TYPES = (
     "Placed",
     "com.example/placed",

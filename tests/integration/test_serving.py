@@ -201,6 +201,6 @@ with Bus("memory://") as bus:
 
 def test_a_process_whose_health_pages_were_busy_ends_well() -> None:
     """A timer that outlives the loop of its thread crashes the interpreter, now and then, when all else has ended."""
-    for process in [Process(sys.executable, "-c", STOPPED_UNDER_LOAD) for _ in range(6)]:
+    for process in [Process(sys.executable, "-c", STOPPED_UNDER_LOAD) for _ in range(4)]:
         assert process.wait() == 0, process.output()
         process.end()

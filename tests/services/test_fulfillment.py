@@ -18,6 +18,7 @@ from services.fulfillment.events import OrderLine, OrderPlaced, OrderRejected, O
 from services.fulfillment.settings import FulfillmentSettings
 from services.fulfillment.tables import metadata, reservations, shipments, stock
 from services.fulfillment.warehouse import Warehouse
+from tests.conftest import sqlite_alone
 from tests.waiting import PATIENCE
 
 MakeWarehouse = Callable[..., FulfillmentApp]
@@ -127,6 +128,7 @@ def test_a_warehouse_is_filled_once(make_warehouse: MakeWarehouse) -> None:
         {"sku": "x" * 65, "quantity": 1},
     ],
 )
+@sqlite_alone
 def test_what_the_contract_does_not_allow_changes_no_stock(
     make_warehouse: MakeWarehouse, harness: Harness, line: dict[str, object]
 ) -> None:

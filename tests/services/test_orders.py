@@ -14,6 +14,7 @@ from eventbus.testing import Harness
 from services.orders.app import OrdersApp
 from services.orders.events import OrderConfirmed, OrderPlaced, OrderRejected, OrderShipped
 from services.orders.tables import orders
+from tests.conftest import sqlite_alone
 
 Body = dict[str, Any]
 
@@ -87,6 +88,7 @@ def test_the_same_key_and_body_give_the_same_answer(shop: OrdersApp, harness: Ha
 
 
 @pytest.mark.parametrize("key", ["with space", "x" * 256, "umlaut-ä"])
+@sqlite_alone
 def test_a_key_that_cannot_be_one_is_refused(shop: OrdersApp, body: Body, key: str) -> None:
     answer = post(shop, body, key=key)
     assert answer.status_code == 422
@@ -131,6 +133,7 @@ LINE = {"sku": "SKU-1", "quantity": 1, "price": "1.00"}
         ({"total": "0.01"}, "total"),
     ],
 )
+@sqlite_alone
 def test_a_wrong_field_is_named_and_nothing_is_done(
     shop: OrdersApp, harness: Harness, body: Body, change: Body, field: str
 ) -> None:
@@ -162,6 +165,7 @@ def test_a_wrong_field_is_named_and_nothing_is_done(
         (b"9" * 10_000, "application/json", 400, "no JSON"),
     ],
 )
+@sqlite_alone
 def test_a_body_that_is_none_is_refused(shop: OrdersApp, sent: bytes, content_type: str, status: int, said: str) -> None:
     answer = post(shop, sent, content_type=content_type)
     assert answer.status_code == status, answer.text

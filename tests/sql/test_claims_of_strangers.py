@@ -14,6 +14,7 @@ from eventbus.sql import Outbox, Receipts
 from eventbus.sql.receipts import MOST_IDS, receipts_given_on
 from eventbus.sql.tables import outbox as table
 from eventbus.sql.tables import subscribers
+from tests.conftest import sqlite_alone
 from tests.sql.conftest import Shop
 from tests.sql.events import Placed, effects_in, rows_of
 
@@ -78,6 +79,7 @@ def test_a_channel_that_the_broker_does_not_have_changes_nothing(shop: Shop) -> 
         {},
     ],
 )
+@sqlite_alone
 def test_what_has_no_shape_of_receipts_is_counted_and_changes_nothing(shop: Shop, data: dict[str, object]) -> None:
     shop.start()
     shop.place(0)

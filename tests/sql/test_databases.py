@@ -15,12 +15,14 @@ from eventbus.sql.statements import lock_register, may_settle
 from eventbus.sql.tables import VERSION, schema
 from eventbus.sql.tables import inbox as claims
 from eventbus.sql.tables import outbox as table
+from tests.conftest import sqlite_alone
 from tests.sql.conftest import Shop
 from tests.sql.events import Placed, effects_in, note, rows_of
 
 MakeDatabase = Callable[..., Database]
 
 
+@sqlite_alone
 def test_a_database_that_is_away_for_an_hour_makes_no_dead_letters(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.start()
     shop.place(0)

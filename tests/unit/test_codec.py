@@ -110,7 +110,7 @@ def test_any_envelope_survives_the_trip(codec: Any, data: Any, name: str, depth:
 
 
 @given(body=st.binary(max_size=400))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_no_bytes_raise_anything_but_a_decode_error(body: bytes) -> None:
     try:
         decode(body)
@@ -132,7 +132,7 @@ def test_no_damaged_envelope_raises_anything_but_a_decode_error(data: Any) -> No
     "reader", [read_plainly_with_msgpack, read_plainly_with_ormsgpack], ids=lambda reader: reader.__name__
 )
 @given(data=st.data(), tree=trees)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_plain_reader_returns_what_the_careful_one_does_or_nothing(reader: Any, data: Any, tree: Any) -> None:
     """With the extra eventbus[fast] and without it the same bytes mean the same."""
     whole = msgpack.packb({**ENVELOPE, "data": tree})

@@ -35,35 +35,36 @@ def ledger(*arguments: str) -> dict[str, Any]:
 
 
 def test_the_ledger_balances() -> None:
-    found = ledger("--orders", "60", "--seed", "7")
-    assert (found["orders"], found["confirmed"], found["lost"], found["doubled"]) == (60, 60, 0, 0)
-    assert found["shipped"] + found["rejected"] == 60
+    found = ledger("--orders", "40", "--seed", "7")
+    assert (found["orders"], found["confirmed"], found["lost"], found["doubled"]) == (40, 40, 0, 0)
+    assert found["shipped"] + found["rejected"] == 40
     assert found["rejected"] > 0
-    assert found["mails"] == 60 + found["shipped"], "a confirmation each, and a notice for what was shipped"
+    assert found["mails"] == 40 + found["shipped"], "a confirmation each, and a notice for what was shipped"
     assert {"dead_letters", "retries", "seconds"} <= found.keys()
 
 
 def test_the_ledger_balances_although_handlers_fail_at_random() -> None:
-    found = ledger("--orders", "80", "--fail-rate", "0.35")
-    assert (found["lost"], found["doubled"], found["confirmed"]) == (0, 0, 80)
-    assert found["retries"] > 100
-    assert found["dead_letters"] > 3
+    found = ledger("--orders", "50", "--fail-rate", "0.35")
+    assert (found["lost"], found["doubled"], found["confirmed"]) == (0, 0, 50)
+    assert found["retries"] > 50
+    assert found["dead_letters"] > 1
 
 
 def test_the_screen_shows_channels_workers_and_ledger() -> None:
-    done = demo("--orders", "40")
+    done = demo("--orders", "20")
     assert done.returncode == 0, done.stderr
-    for shown in ("orders_placed/fulfillment", "fulfillment-1", "fulfillment-2", "email/default", "balanced", "40/40"):
+    for shown in ("orders_placed/fulfillment", "fulfillment-1", "fulfillment-2", "email/default", "balanced", "20/20"):
         assert shown in done.stdout
 
 
 def test_orders_come_from_a_file_and_bad_lines_are_named() -> None:
-    found = ledger("--from", str(ORDERS))
+    done = demo("--from", str(ORDERS), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
     assert found["orders"] == 5
     assert found["bad_lines"] == 3
-    complaints = demo("--from", str(ORDERS)).stderr
     for said in ("line 4: no JSON", "line 6: lines.0.quantity", "line 7: email"):
-        assert said in complaints
+        assert said in done.stderr
 
 
 @pytest.mark.parametrize(
