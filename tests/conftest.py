@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import sqlalchemy as sa
 
 from eventbus.sql import Database
 from tests.postgres import Cluster, own_database
@@ -62,18 +63,42 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable
         yield make
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[Callable[..., str]]:
+    """Returns the URL of a database that has certain tables, for copies."""
+    with ExitStack() as stack:
+        made: dict[tuple[int, ...], str] = {}
+
+        def of(*tables: sa.MetaData) -> str:
+            key = tuple(map(id, tables))
+            if key not in made:
+                made[key] = stack.enter_context(own_database(postgres_server))
+                with Database(made[key]) as database:
+                    database.create_tables(*tables)
+            return made[key]
+
+        yield of
+
+
 @pytest.fixture
-def new_database(new_url: Callable[[], str]) -> Iterator[Callable[..., Database]]:
-    """Makes empty databases, of both kinds in turn, and closes them when the test is over."""
+def new_database(new_url: Callable[[], str], request: pytest.FixtureRequest) -> Iterator[Callable[..., Database]]:
+    """Makes databases, of both kinds in turn, and closes them when the test is over: empty ones, or with these tables."""
     made: list[Database] = []
+    with ExitStack() as stack:
 
-    def make(url: str | None = None) -> Database:
-        made.append(Database(url or new_url(), pool_size=4, lock_timeout=PATIENCE))
-        return made[-1]
+        def make(*tables: sa.MetaData, url: str | None = None) -> Database:
+            is_copied = url is None and bool(tables) and "postgresql" in request.node.callspec.id
+            if is_copied:  # a third of the work that it is to make them
+                like = request.getfixturevalue("postgres_template")(*tables)
+                url = stack.enter_context(own_database(request.getfixturevalue("postgres_server"), like=like))
+            made.append(Database(url or new_url(), pool_size=4, lock_timeout=PATIENCE))
+            if tables and not is_copied:
+                made[-1].create_tables(*tables)
+            return made[-1]
 
-    yield make
-    for each in made:
-        each.close()
+        yield make
+        for each in made:
+            each.close()
 
 
 def pytest_collection_finish() -> None:

@@ -98,14 +98,19 @@ class Cluster:
 
 
 @contextmanager
-def own_database(server_url: str) -> Iterator[str]:
-    """Make a database for one test on a server, and drop it afterwards."""
+def own_database(server_url: str, *, like: str | None = None) -> Iterator[str]:
+    """Make a database for one test on a server, and drop it afterwards.
+
+    Args:
+        like: URL of a database on this server of which it is a copy; nothing may be connected to that one.
+    """
     name = f"test_{uuid4().hex}"
     url = sa.make_url(server_url).set(drivername="postgresql")
     with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
         # to copy its files takes half of the work that it is to write each of their pages into the log
         strategy = " STRATEGY file_copy" if connection.info.server_version >= 150_000 else ""
-        connection.execute(f'CREATE DATABASE "{name}"{strategy}')
+        template = "" if like is None else f' TEMPLATE "{sa.make_url(like).database}"'
+        connection.execute(f'CREATE DATABASE "{name}"{template}{strategy}')
         try:
             yield url.set(database=name).render_as_string(hide_password=False)
         finally:

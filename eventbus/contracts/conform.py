@@ -156,7 +156,6 @@ class Conformance:
             if "propertyNames" in schema:
                 yield from self.faults(schema["propertyNames"], name, inner, depth + 1)
 
-
     def _new_object(self, schema: Schema, value: dict[str, Any], path: str, depth: int) -> Iterator[tuple[str, str]]:
         assert self._right is not None
         key = id(schema), blake2b(json.dumps(value).encode(), digest_size=16).digest()

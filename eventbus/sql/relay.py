@@ -83,7 +83,9 @@ class Relay:
         now = self._time()
         due = [] if next_due is None else [max(next_due - now, 0.001)]
         # a topic whose pause was over had its turn in this round: what it has left is leased by somebody else
-        due.extend(max(until - now, 0.01) for failures, until in self._failing.values() if failures < AWAITED and until > began)
+        due.extend(
+            max(until - now, 0.01) for failures, until in self._failing.values() if failures < AWAITED and until > began
+        )
         return min(due, default=None)
 
     def _send(self, topic: str, rows: list[_Row]) -> None:

@@ -21,9 +21,7 @@ class World:
     """Three databases with one order that is done, and what a test plants beside it."""
 
     def __init__(self, new_database: Callable[..., Database], folder: Path) -> None:
-        made = {name: new_database() for name in ("orders", "fulfillment", "billing")}
-        for each in made.values():
-            each.create_tables(metadata, tables)
+        made = {name: new_database(metadata, tables) for name in ("orders", "fulfillment", "billing")}
         self.databases = made
         self.folder = folder
         self.books = Books(made["orders"], made["fulfillment"], made["billing"], folder)

@@ -14,9 +14,7 @@ class Shop:
     """Two services with a database each: `orders` with an outbox, `fulfillment` with inbox and outbox."""
 
     def __init__(self, new_database: Callable[..., Database]) -> None:
-        self.orders, self.fulfillment = new_database(), new_database()
-        for database in (self.orders, self.fulfillment):
-            database.create_tables(metadata, tables)
+        self.orders, self.fulfillment = (new_database(metadata, tables) for _ in range(2))
         self.outbox = Outbox(self.orders, source="orders", receipts=Receipts(timeout=30.0, ceiling=600.0))
         self.shipments = Outbox(self.fulfillment, source="fulfillment", receipts=None)
         self.inbox = Inbox(self.fulfillment, outbox=self.shipments)

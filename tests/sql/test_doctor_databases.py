@@ -33,8 +33,7 @@ def add(database: Database, **changes: object) -> None:
 
 
 def test_what_is_well_is_said_in_figures(new_database: Callable[..., Database]) -> None:
-    database = new_database()
-    database.create_tables(metadata)
+    database = new_database(metadata)
     add(database)
     add(database, event_id="2", published_at=time.time())
     (found,) = look(database)
@@ -56,8 +55,7 @@ def test_tables_that_are_missing_or_of_another_version_name_the_command(new_data
 
 
 def test_rows_that_wait_too_long_and_refused_ones_are_warned_of(new_database: Callable[..., Database]) -> None:
-    database = new_database()
-    database.create_tables(metadata)
+    database = new_database(metadata)
     add(database, created_at=time.time() - 1000.0, refusals=3)
     refused, old = look(database)
     assert (refused.level, old.level) == (Level.WARNING, Level.WARNING)

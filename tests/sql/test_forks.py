@@ -118,9 +118,7 @@ print(json.dumps(dict(heard=heard, left=left.waiting + left.unsettled)))
 def test_a_forked_child_touches_nothing_of_its_parents_database(
     new_database: Callable[..., Database], firsts: list[str], patching: str
 ) -> None:
-    database, childs = new_database(), new_database()
-    for each in (database, childs):
-        each.create_tables(metadata, tables)
+    database, childs = new_database(metadata, tables), new_database(metadata, tables)
     urls = [each.engine.url.render_as_string(hide_password=False) for each in (database, childs)]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, urls[0], ",".join(firsts), patching, urls[1]],

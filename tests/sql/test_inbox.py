@@ -109,8 +109,7 @@ def test_publishing_in_the_handler_goes_through_the_outbox(shop: Shop) -> None:
 
 
 def test_an_inbox_without_outbox_says_so_when_something_is_to_be_published(new_database: Callable[..., Database]) -> None:
-    database = new_database()
-    database.create_tables(metadata, tables)
+    database = new_database(metadata, tables)
     service = Service("fulfillment")
 
     @service.on(Placed, inbox=Inbox(database))

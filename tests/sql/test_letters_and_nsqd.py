@@ -19,8 +19,7 @@ def test_dead_letters_come_back_after_a_killed_nsqd(
     new_database: Callable[..., Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parked, "_LOOK_EVERY", 0.5)
-    database = new_database()
-    database.create_tables(metadata)
+    database = new_database(metadata)
     nsqd = Nsqd()
     url = f"nsq+direct://{nsqd.tcp}"
 

@@ -33,8 +33,7 @@ MakeDatabase = Callable[..., Database]
 
 @pytest.fixture
 def database(new_database: MakeDatabase) -> Database:
-    made = new_database()
-    made.create_tables(metadata, tables)
+    made = new_database(metadata, tables)
     return made
 
 

@@ -25,8 +25,7 @@ MakeDatabase = Callable[..., Database]
 
 @pytest.fixture
 def database(new_database: MakeDatabase) -> Database:
-    made = new_database()
-    made.create_tables(metadata, tables)
+    made = new_database(metadata, tables)
     return made
 
 
@@ -69,7 +68,7 @@ def place(box: Outbox, *numbers: int, **options: object) -> list[str]:
 def test_another_process_is_heard_by_polling(harness: Harness, box: Outbox, new_database: MakeDatabase) -> None:
     harness.settle()
     with Harness() as elsewhere:
-        other = Outbox(new_database(box.database.engine.url.render_as_string(hide_password=False)), receipts=None)
+        other = Outbox(new_database(url=box.database.engine.url.render_as_string(hide_password=False)), receipts=None)
         elsewhere.bus.attach(other)
         elsewhere.settle()
         elsewhere.engine.is_down = True  # so that its own relay has no part in it
@@ -81,7 +80,7 @@ def test_another_process_is_heard_by_polling(harness: Harness, box: Outbox, new_
 
 def test_several_relays_share_the_rows(database: Database, new_database: MakeDatabase) -> None:
     url = database.engine.url.render_as_string(hide_password=False)
-    boxes = [Outbox(new_database(url), receipts=None, batch=20, poll=0.05) for _ in range(3)]
+    boxes = [Outbox(new_database(url=url), receipts=None, batch=20, poll=0.05) for _ in range(3)]
     harnesses = [Harness() for _ in boxes]
     writer = Outbox(database, receipts=None)
     with Harness() as first:

@@ -66,8 +66,7 @@ def test_it_is_sent_again_with_growing_pauses_until_it_arrives(shop: Shop) -> No
 
 
 def test_only_the_channel_that_misses_it_gets_it_again(shop: Shop, new_database: Callable[..., Database]) -> None:
-    mails = new_database()
-    mails.create_tables(metadata, tables)
+    mails = new_database(metadata, tables)
     plain_seen: list[int] = []
     second, plain = Service("email"), Service("plain")
 
