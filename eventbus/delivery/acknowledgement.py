@@ -18,7 +18,6 @@ from eventbus.delivery.inboxes import Inboxes
 from eventbus.delivery.interrupts import Interrupt, StopInterrupt
 from eventbus.delivery.outcome_log import OutcomeLog
 from eventbus.delivery.received import Received, Source
-from eventbus.delivery.short_waits import ShortWaits
 from eventbus.delivery.steering import Skips, waits_too_long
 from eventbus.delivery.unhandled import UnhandledTypes
 from eventbus.engines.base import Delivery
@@ -46,13 +45,7 @@ class Acknowledger:
     """Answers the deliveries of one dispatcher, counts the outcomes and tells middleware."""
 
     def __init__(
-        self,
-        source: Source,
-        topic: str,
-        middleware: tuple[Middleware, ...],
-        waits: ShortWaits,
-        *,
-        hold: Callable[[float], None],
+        self, source: Source, topic: str, middleware: tuple[Middleware, ...], *, hold: Callable[[float], None]
     ) -> None:
         self.counts: Counter[Outcome] = Counter()
         self.under_way = 0
@@ -68,7 +61,7 @@ class Acknowledger:
         self._hold = hold
         self._inboxes = Inboxes(source, topic)
         self._unhandled = UnhandledTypes(source.service, topic)
-        self._deferral = Deferral(self._engine, topic, self._channel, waits)
+        self._deferral = Deferral(self._engine, topic, self._channel, source.waits)
         self._failed_here: OrderedDict[str, int] = OrderedDict()
         """Failures of events that come again, by id: what this process itself saw of their attempts."""
         self._parker = Parker(

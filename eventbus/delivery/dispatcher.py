@@ -69,8 +69,8 @@ class Dispatcher:
         self.flow = FlowControl(service.backoff, clock, f"{topic}/{self.channel}", self._prefetch.limit, most)
         self.workers = Workers(self._work, concurrency, self.flow.breaker)
         self.flow.control(self.workers)
-        self._waits = ShortWaits(lambda: self.subscription, self._resume, most)
-        self._acknowledger = Acknowledger(self, topic, host.middleware, self._waits, hold=self.flow.hold)
+        self.waits = ShortWaits(lambda: self.subscription, self._resume, most)
+        self._acknowledger = Acknowledger(self, topic, host.middleware, hold=self.flow.hold)
         watches = [each.watch(service.name, topic, self.channel) for each in host.middleware if each.wants("watch")]
         self.execution = Executor(
             self._acknowledger,
@@ -214,8 +214,8 @@ class Dispatcher:
         if subscription is None:
             return
         answered = self.handled + sum(self.counts.values()) - self.counts[Outcome.HANDLED]
-        self._waits.tick(now)
-        parking = [*self._acknowledger.parking(), *self._waits.held()]
+        self.waits.tick(now)
+        parking = [*self._acknowledger.parking(), *self.waits.held()]
         begun = self.execution.held(self._routes)
         is_full = len(begun) >= self._prefetch.runs or any(route.waiting for route in self._routes.values())
         has_changed = self._prefetch.tick(now, answered, is_full=is_full, parking=len(parking))
@@ -241,7 +241,7 @@ class Dispatcher:
 
     def held(self) -> list[Delivery]:
         """Return what is not answered yet: what waits for a worker, what runs, and what waits for its dead letter."""
-        return [*self.workers.queue, *self.execution.held(self._routes), *self._acknowledger.parking(), *self._waits.held()]
+        return [*self.workers.queue, *self.execution.held(self._routes), *self._acknowledger.parking(), *self.waits.held()]
 
     def hold(self) -> None:
         """Begin nothing more: what waits is taken from the workers, and kept for `stop_intake` to give back."""
@@ -249,7 +249,7 @@ class Dispatcher:
         self._aging.stop()
         self.flow.close()
         waiting = self._held_back
-        waiting.extend(self._waits.leave())
+        waiting.extend(self.waits.leave())
         waiting.extend(self.workers.queue)
         self.workers.queue.clear()
         for route in self._routes.values():
@@ -281,7 +281,7 @@ class Dispatcher:
         self.is_stopping = True
         self._aging.stop()
         self.flow.close()
-        self._waits.leave()
+        self.waits.leave()
         self.workers.queue.clear()
         gevent.killall(list(self.execution.running.by_greenlet), block=False)
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from eventbus.context import Context
 from eventbus.delivery.host import Host
+from eventbus.delivery.short_waits import ShortWaits
 from eventbus.engines.base import Delivery
 from eventbus.event import Event
 from eventbus.service import Service
@@ -17,6 +18,7 @@ class Source(Protocol):
 
     host: Host
     service: Service
+    waits: ShortWaits
 
     def make_context(self, envelope: Envelope, delivery: Delivery, attempt: int) -> Context:
         """Return the handler's view of a delivery."""
