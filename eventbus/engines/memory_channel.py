@@ -83,12 +83,11 @@ class MemoryDelivery:
 class MemorySubscription:
     """One subscriber of a channel."""
 
-    exact_from = 0.0
-
     def __init__(
         self, channel: Channel, receiver: Receiver, leave: Callable[[], None], max_in_flight: int, message_timeout: float
     ) -> None:
         self.message_timeout = message_timeout
+        self.exact_from = 0.0
         self.held: dict[int, MemoryDelivery] = {}
         self.low_water = 0
         self.max_in_flight = 0
