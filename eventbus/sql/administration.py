@@ -9,7 +9,13 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from eventbus.sql.database import Database
-from eventbus.sql.tables import outbox, subscribers
+from eventbus.sql.receipts import ANY
+from eventbus.sql.register import SLACK
+from eventbus.sql.statements import skip_locked
+from eventbus.sql.tables import outbox, receipts, subscribers
+
+_STEP = 5000
+"""Most rows of one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,32 @@ def all_subscribers(database: Database) -> list[Subscriber]:
 
 
 def forget(database: Database, topic: str, channel: str) -> int:
-    """Take a channel out of the register; return how many types of it there were. One that lives comes back by itself."""
+    """Take a channel out of the register; return how many types of it there were. One that lives comes back by itself.
+
+    Rows that wait for nobody else come due at once, so that the outbox settles them in its next round. Called again after
+    it was cut short, it goes on.
+    """
     gone = sa.delete(subscribers).where(subscribers.c.topic == topic, subscribers.c.channel == channel)
-    return database.transact(lambda connection: connection.execute(gone).rowcount)
+    count: int = database.transact(lambda connection: connection.execute(gone).rowcount)
+    last: int | None = 0
+    while last is not None:
+        last = database.transact(lambda connection, after=last: _come_due(connection, topic, after))  # type: ignore[misc]
+    return count
+
+
+def _come_due(connection: Connection, topic: str, after: int) -> int | None:
+    """Let up to _STEP rows behind `after` that nobody is missing for be looked at now; return the last where more may be."""
+    answered = sa.exists().where(receipts.c.event_id == outbox.c.event_id, receipts.c.channel == subscribers.c.channel)
+    missing = sa.exists().where(
+        subscribers.c.topic == outbox.c.topic,
+        subscribers.c.type.in_([outbox.c.type, ANY]),
+        subscribers.c.since <= outbox.c.published_at + SLACK,
+        ~answered.correlate(outbox, subscribers),
+    )
+    is_open = outbox.c.published_at.is_not(None) & outbox.c.settled_at.is_(None)
+    page = sa.select(outbox.c.id).where(is_open, outbox.c.topic == topic, outbox.c.id > after)
+    rows = list(connection.scalars(page.order_by(outbox.c.id).limit(_STEP)))
+    later = sa.select(outbox.c.id).where(outbox.c.id.in_(rows), outbox.c.next_at > 0, ~missing.correlate(outbox))
+    free = list(connection.scalars(skip_locked(later)))  # whoever holds the others looks at them
+    connection.execute(sa.update(outbox).where(outbox.c.id.in_(free)).values(next_at=0.0))
+    return rows[-1] if len(rows) == _STEP else None

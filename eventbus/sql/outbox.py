@@ -224,8 +224,10 @@ class Outbox:
         return self.database.read(count)
 
     def forget(self, topic: str, channel: str) -> None:
-        """Wait no more for a channel that is gone for good."""
+        """Wait no more for a channel that is gone for good; what waited for it alone is settled at once."""
         forget(self.database, topic, channel)
+        if self._settling is not None:
+            self._settling.look(topic)
 
     # -- as an attachment -------------------------------------------------------------------------------------------
 

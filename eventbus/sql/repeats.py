@@ -77,6 +77,10 @@ class Repeats:
         place = (topic, channel)
         self._horizon[place] = max(self._horizon.get(place, 0.0), published_at)
 
+    def look(self, topic: str) -> None:
+        """Sweep a topic in the next round, whenever its turn would have been."""
+        self._ask_at.pop(topic, None)
+
     # -- rounds -----------------------------------------------------------------------------------------------------
 
     def work(self) -> float | None:

@@ -80,6 +80,11 @@ class Settling:
         self.is_idle = self._rounds.is_idle
         self.abandon = self._rounds.abandon
 
+    def look(self, topic: str) -> None:
+        """Look at a topic's rows at once: who is waited for has changed."""
+        self._repeats.look(topic)
+        self._rounds.wake()
+
     def stop(self, timeout: float) -> None:
         """End; nothing here is urgent."""
         self._rounds.stop(timeout)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from eventbus import ConfigurationError, Event, InvalidNameError, Outcome, Reject, Service
 from eventbus.sql import Database, Inbox, Outbox, Receipts, SqlContext, metadata
+from eventbus.sql.administration import forget
 from eventbus.sql.tables import outbox as table
 from eventbus.sql.tables import receipts_due, subscribers
 from eventbus.testing import Harness
@@ -164,6 +165,34 @@ def test_a_channel_that_is_gone_is_forgotten(shop: Shop) -> None:
     assert shop.unsettled() == 1, "the ghost does not answer"
     shop.harness.advance(2 * 3600.0, timeout=PATIENCE)
     shop.harness.advance(2 * 3600.0, timeout=PATIENCE)
+    assert shop.unsettled() == 0
+
+
+def test_what_waited_for_a_forgotten_channel_alone_is_settled_at_once(shop: Shop) -> None:
+    shop.start()
+    now = shop.harness.clock.time()
+    ghosts = [
+        {"topic": "placed", "type": "Placed", "channel": each, "since": now, "seen_at": now} for each in ("ghost", "away")
+    ]
+    shop.orders.transact(lambda connection: connection.execute(sa.insert(subscribers), ghosts))
+    shop.place(*range(3))
+    for _ in range(30):
+        shop.harness.advance(60.0)  # by now the pauses are long
+    assert shop.unsettled() == 3
+    before = rows_of(shop.orders, table)
+    assert min(row.next_at for row in before) > shop.harness.clock.time() + 60.0
+    assert forget(shop.orders, "placed", "ghost") == 1  # as the command does, beside the service
+    assert [row.next_at for row in rows_of(shop.orders, table)] == [row.next_at for row in before], "one is still missing"
+    assert forget(shop.orders, "placed", "away") == 1
+    shop.harness.advance(20.0)
+    assert shop.unsettled() == 0
+    assert [row.attempts for row in rows_of(shop.orders, table)] == [row.attempts for row in before], "sent to nobody again"
+    shop.orders.transact(lambda connection: connection.execute(sa.insert(subscribers), ghosts[:1]))
+    shop.place(4)
+    shop.harness.advance(1800.0)
+    assert shop.unsettled() == 1
+    shop.outbox.forget("placed", "ghost")  # in the service itself not even that long
+    shop.harness.advance(1.0)
     assert shop.unsettled() == 0
 
 
