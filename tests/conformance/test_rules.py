@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 import gevent
 import pytest
 
-from eventbus import BusStateError, Context, Middleware, Reject, Retry, Service
+from eventbus import BusStateError, Context, Middleware, Reject, Retry, RetryLater, Service
 from eventbus.dead_letters import RESERVE
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.conformance.worlds import World, unique
@@ -35,6 +36,35 @@ class Hostile(Middleware):
         if number < 0:
             self.raised += 1
             raise self.error
+
+
+class Never(RetryLater):
+    """A subclass that does without the check of the class."""
+
+    def __init__(self) -> None:
+        self.after = float("nan")
+
+
+class Soon(Never):
+    def __init__(self) -> None:
+        self.after = "soon"  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("error", [Never, Soon])
+def test_a_verdict_that_makes_no_sense_takes_nobodys_place(world: World, error: type[BaseException]) -> None:
+    """Its delivery is answered: one that is let go without an answer would keep the next from coming."""
+    kind, seen = numbered(), Seen()
+
+    def act(event: Any, context: Context) -> None:
+        if event.number == 0 and context.attempt == 1:
+            raise error
+
+    with world.bus() as bus:
+        bus.start(listener(kind, seen, act=act))
+        for number in range(4):
+            publish_numbers(bus, kind, [number])
+            eventually(lambda number=number: number in seen.numbers)
+        eventually(lambda: not bus.dispatchers[0].held())
 
 
 @pytest.mark.parametrize("hook", ["handle", "settled"])

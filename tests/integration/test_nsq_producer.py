@@ -171,6 +171,17 @@ def test_closing_waits_for_what_is_unanswered(nsqd: Nsqd) -> None:
     assert depth(nsqd) == 201
 
 
+def test_closing_ends_a_publish_that_waits_for_an_nsqd_at_once() -> None:
+    engine = open_nsq(f"nsq+direct://127.0.0.1:{free_port()}")
+    waiting = [gevent.spawn(publish, engine, timeout=10 * PATIENCE) for _ in range(3)]
+    gevent.sleep(0.1)
+    engine.close()
+    gevent.joinall(waiting, timeout=PATIENCE)
+    assert [str(each.exception) for each in waiting] == [
+        "no nsqd can be reached (the bus was closed); publish again later"
+    ] * 3
+
+
 def test_concurrent_publishes_share_mpubs_and_a_lone_one_goes_at_once(ends: Ends) -> None:
     """29: 500 publishers cost a handful of commands."""
     commands: list[bytes] = []

@@ -89,10 +89,11 @@ class NsqDelivery:
     def requeue(self, delay: float = 0.0) -> None:
         connection = self._connection
         if connection is not None:
+            # rounded up: a retry that comes early would be a retry too soon. Before anything else: what is let go and not
+            # answered would take the place of another at nsqd until its time is up
+            milliseconds = ceil(min(max(delay, 0.0), connection.max_delay) * 1000)
             self._connection = None
             connection.let_go(self)
-            # rounded up: a retry that comes early would be a retry too soon
-            milliseconds = ceil(min(max(delay, 0.0), connection.max_delay) * 1000)
             connection.answer(b"REQ %b %d\n" % (self.id, milliseconds))
 
     def give_back(self) -> bool:

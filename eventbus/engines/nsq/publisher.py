@@ -121,7 +121,7 @@ class Publisher:
             waiting.extendleft(reversed(failed))
             if not waiting:
                 return
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or self._is_closed:
                 self._give_up(waiting[0], copies)
             if not sent or not all(message.alone for message in failed):
                 self._wait_for_change(deadline, is_hopeless=not chosen)
@@ -145,12 +145,12 @@ class Publisher:
             raise failure
 
     def _give_up(self, message: Outgoing, copies: int) -> None:
-        known = message.outcome(copies)
-        if known is not None:
+        if (known := message.outcome(copies)) is not None:
             raise known
         reasons = "; ".join(f"{link.address}: {self._reason(link)}" for link in self._links.values())
         few = f"copies={copies} needs as many distinct nsqd; " if copies > 1 else ""
-        raise NotSent(f"{few}no nsqd can be reached ({reasons or 'none is known'}); publish again later")
+        none = "the bus was closed" if self._is_closed else "none is known"
+        raise NotSent(f"{few}no nsqd can be reached ({reasons or none}); publish again later")
 
     def _reason(self, link: Link[ProducerConnection]) -> str:
         return "is the same nsqd as another" if link.address in self._same else link.last_error or "no answer yet"
