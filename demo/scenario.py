@@ -16,6 +16,7 @@ from demo.flow import Flow
 from demo.ledger import Accounts, Ledger
 from demo.mail_sink import HOST, MailSink
 from demo.orders_file import Request
+from demo.rest import Rest
 from eventbus import Backoff, Bus, EventBusError, Outcome, Retry
 from services.email_confirmation import app as email_confirmation
 from services.email_confirmation.settings import EmailSettings
@@ -24,8 +25,10 @@ from services.fulfillment.settings import FulfillmentSettings
 from services.orders import app as orders
 from services.orders.settings import OrdersSettings
 
-_QUIET = 10.0
-"""Seconds without any progress after which the scenario stops waiting and the ledger tells what is missing."""
+_AWAY = 300.0
+"""Seconds without any progress after which a broker that does not answer is given up; the ledger tells what is missing."""
+_REPLAYS = 10
+"""Most replays of what was parked: what fails again without a made-up failure fails for ever."""
 _LOOK = 0.5
 """Longest pause in seconds between two looks at the books."""
 
@@ -81,6 +84,8 @@ class Scenario:
             *(service.replica("email_confirmation-2") for service in mail.services),
         ]
         self._accounts = Accounts(self._orders.store.database, first.warehouse.database, self.sink)
+        services = [self._orders.service, *self._subscribers]
+        self._rest = Rest(self.bus, {topic for service in services for topic in service.topics})
         self._http = urllib3.PoolManager(maxsize=16, retries=False, timeout=30.0)
         self.began = 0.0
         self.ended = 0.0
@@ -113,23 +118,23 @@ class Scenario:
     def finish(self, placed: int, on_progress: Callable[[int], None]) -> Ledger:
         """Wait until every order has its end, replaying what was parked; return the ledger."""
         done, last, since, asked = -1, -1, time.perf_counter(), 0.0
-        dead = 0
+        rested = replays = 0
         while True:
             # nothing changes in the books without an outcome: to ask them all the time takes from what is waited for
             if (outcomes := self.flow.outcomes.total()) != last or time.perf_counter() - asked > _LOOK:
                 before, done, asked = done, self.done(), time.perf_counter()
                 if (done, outcomes) != (before, last):
-                    last, since = outcomes, time.perf_counter()
+                    last, since, rested = outcomes, time.perf_counter(), 0
+                elif self._rest.is_reached():
+                    rested += 1
                 on_progress(done)
-            if done >= placed:
+            if done >= placed or time.perf_counter() - since > _AWAY:
                 break
-            quiet = time.perf_counter() - since
-            if quiet > 1.5 and self.flow.outcomes[Outcome.PARKED] > dead:
-                dead = self.flow.outcomes[Outcome.PARKED]
+            if rested > 1:  # twice with nothing between: what moved from one table to the next is seen by the second look
                 self.flow.fail_rate = 0.0  # somebody mended the fault; now what is parked may go on
-                self._replay()
-            elif quiet > _QUIET:
-                break
+                if replays == _REPLAYS or not self._replay():
+                    break
+                replays, rested = replays + 1, 0
             gevent.sleep(0.05)
         self.ended = time.perf_counter()
         on_progress(self.done())
@@ -139,10 +144,13 @@ class Scenario:
             seconds=self.ended - self.began,
         )
 
-    def _replay(self) -> None:
-        for service in [self._orders.service, *self._subscribers]:
-            for topic in service.topics:
-                self.bus.dead_letters(topic, service).replay()
+    def _replay(self) -> int:
+        """Replay all dead letters; return how many there were."""
+        return sum(
+            self.bus.dead_letters(topic, service).replay()
+            for service in [self._orders.service, *self._subscribers]
+            for topic in service.topics
+        )
 
     def stop(self) -> None:
         """Stop everything, whatever was started."""
