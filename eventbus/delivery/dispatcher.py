@@ -165,6 +165,8 @@ class Dispatcher:
         except WorkerKilled:
             raise
         except BaseException as error:  # nothing may end a worker or leave a delivery unanswered
+            if self.workers.is_abandoned:
+                raise
             self._acknowledger.broken(delivery, None, error)
             if isinstance(error, GreenletExit):  # whoever kills a worker waits for its end
                 raise
@@ -282,8 +284,10 @@ class Dispatcher:
         self._aging.stop()
         self.flow.close()
         self.waits.leave()
-        self.workers.queue.clear()
-        gevent.killall(list(self.execution.running.by_greenlet), block=False)
+        self.workers.abandon()
+        self.execution.is_abandoned = True
+        forking = gevent.getcurrent()  # perhaps a handler: what it does in the child is its own affair
+        gevent.killall([each for each in self.execution.running.by_greenlet if each is not forking], block=False)
 
     def close(self) -> None:
         """End workers and subscription."""

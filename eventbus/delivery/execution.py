@@ -50,6 +50,8 @@ class Executor:
         self.handled = 0
         """Deliveries finished after their handler returned."""
         self.is_verbose = False
+        self.is_abandoned = False
+        """Whether this process is a fork: nothing here is its own to answer, and a handler that forked may end it."""
         self._acknowledger = acknowledger
         self._flow = flow
         self._later = later
@@ -104,6 +106,8 @@ class Executor:
                 route.running -= 1
                 del running[me]
         except BaseException as error:  # GreenletExit and SystemExit must lose nothing either
+            if self.is_abandoned:
+                raise
             was_killed = self._failed(route, items, error)
             if was_killed or isinstance(error, GreenletExit):
                 raise WorkerKilled from None

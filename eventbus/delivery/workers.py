@@ -52,6 +52,7 @@ class Workers:
         "_is_waking",
         "_work",
         "chores",
+        "is_abandoned",
         "queue",
     )
 
@@ -65,6 +66,8 @@ class Workers:
         self._hub = get_hub()
         self._idle: list[Any] = []
         self._count = 0
+        self.is_abandoned = False
+        """Whether this process is a fork, where what a worker raises is that process's own."""
         self._is_closed = False
         self._is_waking = False
         self._is_probing = False
@@ -125,10 +128,12 @@ class Workers:
                     if self._is_closed:
                         return
                     self._wait()
-                except gevent.GreenletExit:
-                    log.warning("a worker was killed; another takes its place when there is work")
-                    return
                 except BaseException as error:
+                    if self.is_abandoned:
+                        raise
+                    if isinstance(error, gevent.GreenletExit):
+                        log.warning("a worker was killed; another takes its place when there is work")
+                        return
                     log.warning("a stray %s reached a worker between two deliveries: ignored", type(error).__name__)
         finally:
             self._count -= 1
@@ -172,6 +177,12 @@ class Workers:
             if not budget:
                 budget = _BEFORE_YIELD
                 gevent.sleep(0)
+
+    def abandon(self) -> None:
+        """In a forked child: begin nothing more."""
+        self.is_abandoned = self._is_closed = True
+        self.queue.clear()
+        self.chores.clear()
 
     def close(self) -> None:
         """Let the workers end once they have nothing to do."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +20,7 @@ from eventbus.errors import BrokerUnreachableError
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.nsqd import Nsqd, Nsqlookupd
 from tests.peers import ScriptedNsqd
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 Ends = Callable[[Any], Any]
 
@@ -107,6 +109,61 @@ def test_a_forked_child_touches_nothing_of_its_parent(nsqd: Nsqd, make_bus: Make
     assert os.read(ready, 1000).decode() == ("handled 0" if first == "sleep" else "BusStateError True True")
     assert max(Counter(seen.numbers).values()) == 1
     eventually(lambda: bus.dispatchers[0].handled == (60 if first == "sleep" else 61))
+
+
+FORKING = """
+from gevent import monkey
+monkey.patch_all()
+import multiprocessing, os, sys, time
+import gevent
+from eventbus import Bus, Event, Service
+
+url, way = sys.argv[1:]
+seen = []
+children = []
+
+class Thing(Event, topic="things"):
+    number: int
+
+def work():
+    time.sleep(0.3)  # lets the hub run: a copy of a handler that is thrown out gets no further
+    sys.exit(7)
+
+service = Service("svc")
+
+@service.on(Thing, concurrency=3)
+def handle(thing: Thing) -> None:
+    seen.append(thing.number)
+    if thing.number == 3 and way == "multiprocessing":
+        child = multiprocessing.get_context("fork").Process(target=work)
+        child.start()
+        child.join()
+        children.append(child.exitcode)
+    elif thing.number == 3:
+        child = os.fork()
+        if child == 0:
+            work()
+        children.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    else:
+        gevent.sleep(0.01)
+
+with Bus(url) as bus:
+    bus.start(service)
+    bus.publish_all([Thing(number=number) for number in range(20)])
+    while len(seen) < 20 or not children:
+        gevent.sleep(0.01)
+print(sorted(seen) == list(range(20)), children)
+"""
+
+
+@pytest.mark.parametrize("way", ["multiprocessing", "fork"])
+@pytest.mark.parametrize("engine", ["memory", "nsq"])
+def test_a_handler_that_forks_may_wait_and_exit_in_the_child(nsqd: Nsqd, engine: str, way: str) -> None:
+    url = nsqd.url if engine == "nsq" else "memory://"
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, url, way], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.stdout == "True [7]\n", done.stderr
 
 
 def test_stop_in_a_handler_begins_the_stop_and_lets_the_handler_end(nsqd: Nsqd, make_bus: MakeBus) -> None:
