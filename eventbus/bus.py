@@ -36,6 +36,7 @@ from eventbus.publishing.publisher import Publisher
 from eventbus.runtime.forks import owned
 from eventbus.runtime.ownership import Ownership
 from eventbus.runtime.randomness import SYSTEM, Randomness
+from eventbus.runtime.redaction import several
 from eventbus.service import Service
 from eventbus.settings import BusSettings
 from eventbus.wire.codec import CODECS
@@ -202,7 +203,7 @@ class Bus:
         self._check_open()
         failed = self._starts.declare(self.engine, services, anew=True)
         if failed:
-            raise BrokerUnreachableError(f"not declared on {'; '.join(failed)}; events published there may be missed")
+            raise BrokerUnreachableError(f"not declared on {several(failed)}; events published there may be missed")
 
     def start(self, *services: Service) -> None:
         """Declare and join the channels of services, all side by side; handlers run in greenlets from now on.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -42,6 +42,13 @@ def one_line(text: object, *, most: int = _MOST) -> str:
     if len(shown) > most:
         shown = shown[:most] + "…"
     return _UNSAFE.sub(_written_out, shown)
+
+
+def several(texts: Iterable[str], *, most: int = 5) -> str:
+    """Return texts behind one another, at most `most` of them, and how many there are besides: a cluster has hundreds."""
+    told = list(texts)
+    more = len(told) - most
+    return "; ".join(told[:most]) + (f"; and {more} more" if more > 0 else "")
 
 
 def lines(text: object, *, most: int = 20_000) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -113,8 +114,29 @@ def test_an_nsqlookupd_that_answers_nonsense_is_logged_once_and_the_other_counts
     assert bad.connections <= 4 + 8 * (time.monotonic() - began)
 
 
-def test_an_address_that_does_not_resolve_is_named(ends: Ends) -> None:
+def test_an_address_that_does_not_resolve_is_named(ends: Ends, capfd: pytest.CaptureFixture[str]) -> None:
     refuses(ends(open_nsq("nsq+direct://no-such-host.invalid:4150?connect_timeout=1")), "no-such-host|gaierror")
+    assert "Traceback" not in capfd.readouterr().err, "gevent prints what its threads raise"
+
+
+def test_of_many_nsqd_that_fail_a_few_are_named_and_the_others_counted(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
+    """nsqlookupd may list hundreds, and no error or line of the log grows with them."""
+    nodes = [
+        {"broadcast_address": "127.0.0.1", "tcp_port": 1 + number, "http_port": 1 + number, "topics": []}
+        for number in range(200)
+    ]
+    body = json.dumps({"producers": nodes}).encode()
+    listing = ends(Babbler(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body))
+    engine = ends(open_nsq(f"nsq://{listing.address}"))
+    for act in (engine.stats, lambda: engine.pause("t"), lambda: engine.ping(timeout=PATIENCE)):
+        caplog.clear()
+        with pytest.raises(EventBusError, match="and 195 more") as told:
+            act()
+        assert len(str(told.value)) < 1000
+        assert len(caplog.text) < 2000
+    caplog.clear()
+    assert len(engine.declare("t", ["c"])) == 200
+    assert len(caplog.text) < 2000
 
 
 def test_a_closed_port_is_named_and_not_hammered(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,7 @@ from eventbus.engines.nsq.http import MOST_STATS, HttpClient, HttpError
 from eventbus.engines.nsq.schema import Stats
 from eventbus.errors import EventBusError
 from eventbus.runtime.guarded_log import guarded_log
+from eventbus.runtime.redaction import several
 
 log = guarded_log("eventbus.nsq")
 
@@ -48,7 +49,7 @@ class Admin:
 
         failed = self._everywhere(post, f"{verb} {topic}")
         if failed:
-            raise EventBusError(f"{verb} {topic}{'/' + channel if channel else ''} failed on {'; '.join(failed)}")
+            raise EventBusError(f"{verb} {topic}{'/' + channel if channel else ''} failed on {several(failed)}")
 
     def stats(self) -> dict[str, TopicStats]:
         """Return the counts of all nsqd together.
@@ -63,7 +64,7 @@ class Admin:
 
         failed = self._everywhere(ask, "statistics")
         if failed:
-            raise EventBusError(f"no statistics from {'; '.join(failed)}")
+            raise EventBusError(f"no statistics from {several(failed)}")
         return join_stats(answers)
 
     def _everywhere(self, act: Callable[[Node], None], what: str) -> list[str]:
@@ -74,13 +75,14 @@ class Admin:
                 act(node)
             except Exception as error:
                 failed.append(f"nsqd {node.tcp}: {describe(error)}")
-                log.warning("%s on nsqd %s: %s", what, node.tcp, describe(error))
 
         jobs = [gevent.spawn(run, node) for node in self._nodes()]
         try:
             gevent.joinall(jobs)
         finally:
             gevent.killall(jobs, block=False)
+        if failed:
+            log.warning("%s on %s", what, several(failed))
         return failed
 
 

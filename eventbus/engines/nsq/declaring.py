@@ -24,6 +24,7 @@ from eventbus.engines.nsq.http import HttpClient, HttpError
 from eventbus.engines.nsq.options import NsqOptions
 from eventbus.names import is_ephemeral
 from eventbus.runtime.guarded_log import guarded_log
+from eventbus.runtime.redaction import several
 
 log = guarded_log("eventbus.nsq")
 
@@ -119,8 +120,8 @@ class Declarations:
         finally:
             gevent.killall([telling, *visits], block=False)
         failed = [each.value for each in visits if each.value]
-        for said in failed:
-            log.warning("declaring %s: %s", topic, said)
+        if failed:
+            log.warning("declaring %s: %s", topic, several(failed))
         if telling.value:
             log.warning("declaring %s: nsqlookupd %s", topic, telling.value[0])
             if not nodes and self._lookup is not None and len(telling.value) == len(self._lookup.lookupds):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket as stdlib_socket
 import time
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -43,10 +44,19 @@ class _Resolver:
             gevent.spawn(self._ask, address, found)
         return found.get() or []
 
+    def _look_up(self, address: Address) -> tuple[Sequence[Any], Exception | None]:
+        """Return what is known, and the error where there is one. Runs in a thread: what is raised there gevent prints."""
+        try:
+            return self._getaddrinfo(address.host, address.port, 0, stdlib_socket.SOCK_STREAM), None
+        except Exception as error:
+            return (), error
+
     def _ask(self, address: Address, found: gevent.event.AsyncResult[list[Target]]) -> None:
         try:
-            answers = self._pool.spawn(self._getaddrinfo, address.host, address.port, 0, stdlib_socket.SOCK_STREAM).get()
-            found.set([(family, target) for family, _, _, _, target in answers or ()])
+            answers, error = self._pool.spawn(self._look_up, address).get() or ((), None)
+            if error is not None:
+                raise error
+            found.set([(family, target) for family, _, _, _, target in answers])
         except Exception as error:
             found.set_exception(error)
         finally:

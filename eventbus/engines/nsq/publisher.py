@@ -27,6 +27,7 @@ from eventbus.engines.nsq.outgoing import Outgoing, parcels
 from eventbus.engines.nsq.producer import ProducerConnection, Ticket
 from eventbus.errors import NotSent, OutcomeUnknown, Rejected
 from eventbus.runtime.guarded_log import guarded_log
+from eventbus.runtime.redaction import several
 
 log = guarded_log("eventbus.nsq")
 
@@ -147,7 +148,7 @@ class Publisher:
     def _give_up(self, message: Outgoing, copies: int) -> None:
         if (known := message.outcome(copies)) is not None:
             raise known
-        reasons = "; ".join(f"{link.address}: {self._reason(link)}" for link in self._links.values())
+        reasons = several(f"{link.address}: {self._reason(link)}" for link in self._links.values())
         few = f"copies={copies} needs as many distinct nsqd; " if copies > 1 else ""
         none = "the bus was closed" if self._is_closed else "none is known"
         raise NotSent(f"{few}no nsqd can be reached ({reasons or none}); publish again later")
@@ -291,9 +292,8 @@ class Publisher:
             self._looking.kill(block=False)
 
     def _pending(self) -> int:
-        return sum(
-            link.connection.pending_bytes for link in self._links.values() if link.connection is not None and link.is_up
-        )
+        up = [link.connection for link in self._links.values() if link.is_up]
+        return sum(each.pending_bytes for each in up if each is not None)
 
 
 def _no_message(nanoseconds: int, attempts: int, identifier: bytes, body: bytes) -> None:

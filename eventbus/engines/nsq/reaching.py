@@ -11,6 +11,7 @@ from eventbus.engines.nsq.discovery import Lookup
 from eventbus.engines.nsq.handshake import describe, open_session
 from eventbus.engines.nsq.options import NsqOptions
 from eventbus.errors import BrokerUnreachableError
+from eventbus.runtime.redaction import several
 
 
 def reach(
@@ -47,6 +48,6 @@ def reach(
         gevent.joinall(tries, timeout=timeout)
         if not any(each.value == "" for each in tries):
             reasons = [f"{address}: {each.value or 'no answer'}" for address, each in zip(found, tries, strict=True)]
-            raise BrokerUnreachableError(f"no nsqd can be reached: {'; '.join(reasons)}")
+            raise BrokerUnreachableError(f"no nsqd can be reached: {several(reasons)}")
     finally:
         gevent.killall(tries, block=False)
