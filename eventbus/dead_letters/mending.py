@@ -12,7 +12,7 @@ from eventbus.engines.base import Engine
 from eventbus.errors import DecodeError, EncodeError, ReplayError
 from eventbus.event import event_info, event_topic
 from eventbus.wire.codec import CODECS, dump
-from eventbus.wire.envelope import Envelope
+from eventbus.wire.envelope import REPEATED, Envelope
 from eventbus.wire.identity import InstantWriter, new_id
 
 _TOLD_AT_ONCE = 100
@@ -151,4 +151,7 @@ class DeadLetters:
         envelope.replay_for = self.channel
         envelope.prior_attempts = 0
         envelope.deliver_at = None
+        if envelope.extensions is not None and REPEATED in envelope.extensions:
+            # an inbox passes over what an outbox sends again while it is a dead letter, and this is the opposite of that
+            envelope.extensions = {name: value for name, value in envelope.extensions.items() if name != REPEATED}
         return CODECS["json" if letter.body[:1] == b"{" else "msgpack"]().encode(envelope)

@@ -177,8 +177,10 @@ class Parked:
         self._short = short
 
     def _is_here(self) -> sa.ColumnElement[bool]:
-        replayed = dead_letters.c.replayed_at
-        return dead_letters.c.sent_at.is_not(None) & (replayed.is_(None) | (replayed < self._time() - _REPLAYED_FOR))
+        replayed, now = dead_letters.c.replayed_at, self._time()
+        # an instant that has not come yet is that of a replica with a wrong clock
+        is_over = (replayed < now - _REPLAYED_FOR) | (replayed > now + _REPLAYED_FOR)
+        return dead_letters.c.sent_at.is_not(None) & (replayed.is_(None) | is_over)
 
     def _count(self, connection: Connection) -> dict[tuple[str, str], int]:
         place = (dead_letters.c.topic, dead_letters.c.channel)

@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from eventbus import Batch, Bus, ConfigurationError, Context, HandlerDefinitionError, Outcome, Reject, RetryLater, Service
 from eventbus.errors import HandlerResultError
 from eventbus.sql import Database, Inbox, Outbox, SqlContext, metadata
+from eventbus.sql.tables import dead_letters as letters
 from eventbus.sql.tables import inbox as claims
 from eventbus.testing import Harness
+from eventbus.wire.envelope import REPEATED
 from tests.sql.conftest import Shop
 from tests.sql.events import Placed, Shipped, effects_in, note, rows_of, tables
 
@@ -74,6 +76,51 @@ def test_a_rejected_event_leaves_no_claim_and_can_be_replayed(shop: Shop) -> Non
     assert shop.harness.bus.dead_letters(Placed, service).replay() == 1
     shop.harness.settle()
     assert effects_in(shop.fulfillment) == [1, 1]
+
+
+def test_what_was_sent_again_and_rejected_can_be_replayed(shop: Shop) -> None:
+    is_mended = False
+
+    def picky(event: Placed, context: SqlContext) -> None:
+        if not is_mended:
+            raise Reject("not today")
+        note(context.connection, event.number)
+
+    service = Service("picky")
+    service.on(Placed, inbox=shop.inbox)(picky)
+    shop.harness.start(service)
+    shop.harness.bus.attach(shop.outbox)
+    shop.harness.advance(1.0)
+    shop.harness.lose_next(1)
+    shop.place(1)
+    shop.harness.advance(1.0)
+    shop.harness.settle()
+    (letter,) = shop.harness.dead_letters(service)
+    assert REPEATED in (letter.envelope().extensions or {}), "it came as a copy that the outbox sent again"
+    is_mended = True
+    assert shop.harness.bus.dead_letters(Placed, service).replay() == 1
+    shop.harness.advance(5.0)
+    assert effects_in(shop.fulfillment) == [1]
+    assert rows_of(shop.fulfillment, letters) == []
+
+
+def test_a_letter_replayed_by_a_clock_that_is_wrong_is_not_held_for_gone_for_ever(shop: Shop) -> None:
+    service = Service("picky")
+
+    @service.on(Placed, inbox=shop.inbox)
+    def reject(event: Placed) -> None:
+        raise Reject("never")
+
+    shop.harness.start(service)
+    shop.start()
+    shop.place(1)
+    shop.harness.advance(2.0)
+    year = sa.update(letters).values(replayed_at=shop.harness.clock.time() + 365 * 86400.0)
+    shop.fulfillment.transact(lambda connection: connection.execute(year))
+    shop.harness.engine.empty("placed.picky.dead", "parked")  # the broker lost it, and the copy with it
+    for _ in range(5):
+        shop.harness.advance(16.0)
+    assert len(shop.harness.dead_letters(service)) == 1
 
 
 def test_each_channel_claims_for_itself(shop: Shop) -> None:
