@@ -7,6 +7,7 @@ WORKERS ?= 6
 TESTS = -m pytest --ignore tests/containers --numprocesses $(WORKERS) --dist worksteal
 RUN_STAMP := $(VENV)/.run
 DEV_STAMP := $(VENV)/.dev
+EXTENSION := tools/build_scan.py eventbus/wire/_scan.c eventbus/wire/_values.h
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start hundreds of processes; without the compiled files each one compiles again what it loads.
 unexport PYTHONDONTWRITEBYTECODE
@@ -21,12 +22,12 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "eventbus needs Python 3.11 or later; set PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(RUN_STAMP): requirements/run.lock pyproject.toml | $(BIN)/python
+$(RUN_STAMP): requirements/run.lock pyproject.toml $(EXTENSION) | $(BIN)/python
 	$(BIN)/pip install --quiet --require-hashes -r requirements/run.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(DEV_STAMP): requirements/dev.lock pyproject.toml | $(BIN)/python
+$(DEV_STAMP): requirements/dev.lock pyproject.toml $(EXTENSION) | $(BIN)/python
 	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@ $(RUN_STAMP)
@@ -98,8 +99,10 @@ bench: $(DEV_STAMP) nsq ## benchmarks beside peers; ARGS="--json FILE --plot FIL
 	@$(BIN)/pip install --quiet --require-hashes -r requirements/bench.lock
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-fuzz: $(DEV_STAMP) ## throw bytes at the decoder, random owners and views and histories of deploys at the contracts; SECONDS=60 PAIRS=20000 HISTORIES=200
+fuzz: $(DEV_STAMP) ## throw bytes at the decoder and at its extension in C, random owners and views and histories of deploys at the contracts; SECONDS=60 PAIRS=20000 HISTORIES=200 BODIES=100000
 	@$(BIN)/python -m tests.fuzz.decoder --seconds $(or $(SECONDS),60)
+	@$(BIN)/python -m tests.fuzz.scan --bodies $(or $(BODIES),100000)
+	@$(BIN)/python -m tests.fuzz.sanitized --bodies $(or $(BODIES),100000)
 	@$(BIN)/python -m tests.contracts.pairs --pairs $(or $(PAIRS),20000)
 	@$(BIN)/python -m tests.contracts.histories $(or $(HISTORIES),200)
 

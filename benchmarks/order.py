@@ -20,7 +20,7 @@ from eventbus.wire.identity import new_id
 
 SERVICE = "orders"
 _TRACE = f"00-{'4bf92f35' * 4}-{'00f067aa' * 2}-01"
-_CAUSE = Envelope(new_id(), "shop", "CheckedOut", "2026-01-31T12:00:00.000000Z", None, others={"traceparent": _TRACE})
+_CAUSE = Envelope(new_id(), "shop", "CheckedOut", "2026-01-31T12:00:00.000000Z", None, traceparent=_TRACE)
 
 
 class OrderLine(Value):

@@ -11,6 +11,7 @@ import typer
 import eventbus
 from eventbus.cli.options import AsJson
 from eventbus.wire.packing import LIBRARY
+from eventbus.wire.scanning import READER
 
 app = typer.Typer(add_completion=False)
 
@@ -19,7 +20,7 @@ PARTS = ("gevent", "gnsq", "msgpack", "ormsgpack", "pydantic", "SQLAlchemy", "ps
 
 def versions() -> dict[str, str]:
     """Return what is installed, by the name of its distribution."""
-    found = {"eventbus": eventbus.__version__, "python": platform.python_version(), "packing": LIBRARY}
+    found = {"eventbus": eventbus.__version__, "python": platform.python_version(), "packing": LIBRARY, "reading": READER}
     for name in PARTS:
         try:
             found[name] = version(name)

@@ -14,14 +14,15 @@ from packaging.version import Version
 
 from eventbus.doctor.findings import Finding, fault, note, ok, warning
 from eventbus.wire.packing import LIBRARY
+from eventbus.wire.scanning import PURE, READER
 
 _LEAST = {"gevent": "26.9", "gnsq": "1.0.2", "msgpack": "1.2.1", "pydantic": "2.12"}
 _FILES = 4096
 _COMMANDS = {
     *("APP_DIR", "BLOCKING_LIMIT", "BURST", "CONCURRENCY", "CONTRACTS_FROM", "FACTORY", "FAILPOINTS", "HEALTH_HOST"),
-    *("HEALTH_PORT", "LOG_FORMAT", "LOG_LEVEL", "MAX_MESSAGES", "RELOAD", "WAIT", "WORKERS"),
+    *("HEALTH_PORT", "LOG_FORMAT", "LOG_LEVEL", "MAX_MESSAGES", "RELOAD", "PURE", "WAIT", "WORKERS"),
 }
-"""Variables that commands read, beside those of the settings."""
+"""Variables that commands and parts of the library read, beside those of the settings."""
 
 
 def check_environment(known: Mapping[str, object], environment: Mapping[str, str] | None = None) -> Iterator[Finding]:
@@ -49,6 +50,15 @@ def _versions() -> Iterator[Finding]:
         if Version(there) < Version(least):
             yield fault("versions", f"{name} {there} is older than {least}", f"pip install '{name}>={least}'")
     yield ok("versions", ", ".join(found))
+    if READER == "C":
+        yield ok("extension", "events are read by the extension in C")
+    else:
+        why = f"{PURE} is set" if os.environ.get(PURE) else "it was not built"
+        yield note(
+            "extension",
+            f"events are read in Python: {why}",
+            "install eventbus again where gcc or another C compiler is: events decode three times as fast",
+        )
     if LIBRARY == "msgpack":
         yield note("fast", "the extra `fast` is not installed", "pip install 'eventbus[fast]': events decode twice as fast")
 

@@ -3,9 +3,10 @@
 A reader tells the two apart by the first byte: `{` opens JSON, a map header opens msgpack. Whatever the bytes are,
 `decode` returns an envelope or raises `DecodeError`, within limits that are checked before and while decoding.
 
-Most messages are small and plain, and for those `packing.py` proves the limits without looking at every value.
-Whatever is not proved there (floats, binary, many containers, other writers' longer forms) is decoded again here,
-with hooks, and walked.
+Three readers stand one behind the other, each for what the one before leaves. The extension in C, where it was built
+(`scanning.py`), takes an envelope and all its limits in one pass. For messages that are small and plain `packing.py`
+proves the limits without looking at every value. Whatever neither takes (attributes of others, many containers, other
+writers' longer forms) is decoded here, with hooks, and walked: this reader has the last word, and names what is wrong.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from eventbus.wire.dumping import dump
 from eventbus.wire.envelope import Envelope, read_attributes, read_plain_attributes
 from eventbus.wire.limits import DEFAULT_LIMITS, Limits, walk
 from eventbus.wire.packing import CONTAINERS, LONG_HEADS, pack, read_plainly
+from eventbus.wire.scanning import scan
 
 __all__ = ["CODECS", "DEFAULT_LIMITS", "JSON", "MSGPACK", "Codec", "JsonCodec", "Limits", "MsgpackCodec", "decode", "dump"]
 
 MSGPACK = "application/msgpack"
 JSON = "application/json"
-
-
+SMALL = 65_536
+"""Bytes of a body that cannot pass a limit of counts."""
 _MAP_HEADS = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
 
 
@@ -84,7 +86,12 @@ def decode(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Envelope:
         DecodeError: for any bytes that are no valid envelope within `limits`; never anything else.
     """
     try:
-        if len(body) <= limits.max_bytes and body[0] in _MAP_HEADS:
+        if scan is not None and len(body) <= limits.max_bytes:
+            found = scan(body, limits.max_depth, limits.max_containers, limits.max_items)
+            if found is not None:
+                return Envelope(*found)
+        is_bounded = limits.max_containers >= limits.max_depth and limits.max_items >= SMALL  # or the bytes prove too little
+        if is_bounded and len(body) <= limits.max_bytes and body[0] in _MAP_HEADS:
             try:
                 tree = read_plainly(body, limits.max_depth)
             except Exception:  # the careful reader says why, in the same words whichever library reads plainly
@@ -99,10 +106,6 @@ def decode(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Envelope:
         raise
     except Exception as error:  # whatever a decoder raises about bytes is about the bytes
         raise DecodeError(_describe(body, error), body=body) from error
-
-
-SMALL = 65_536
-"""Bytes of a body that cannot pass a limit of counts."""
 
 
 def check_counts(body: bytes, event_name: str) -> None:

@@ -83,6 +83,12 @@ class Envelope:
         data: Any,
         correlation_id: str | None = None,
         others: Mapping[str, Any] | None = None,
+        causation_id: str | None = None,
+        traceparent: str | None = None,
+        subject: str | None = None,
+        version: int | None = None,
+        depth: int = 0,
+        extensions: dict[str, Any] | None = None,
     ) -> None:
         self.id = id
         self.source = source
@@ -92,6 +98,18 @@ class Envelope:
         self.correlation_id = id if correlation_id is None else correlation_id
         if others is not None:
             self.__dict__.update(others)
+        if causation_id is not None:
+            self.causation_id = causation_id
+        if traceparent is not None:
+            self.traceparent = traceparent
+        if subject is not None:
+            self.subject = subject
+        if version is not None:
+            self.version = version
+        if depth:
+            self.depth = depth
+        if extensions is not None:
+            self.extensions = extensions
 
     def __repr__(self) -> str:
         return f"<Envelope {self.type} v{self.version} id={self.id} source={self.source}>"
@@ -181,20 +199,14 @@ def read_plain_attributes(wire: Mapping[str, Any]) -> Envelope | None:
             return None
     except (KeyError, TypeError, AttributeError):
         return None
-    envelope = Envelope(identifier, source, kind, time, data, correlation)
-    if version != 1:
-        envelope.version = version
-    if len(wire) != 9:
-        if type(depth) is not int or not 0 <= depth <= MAX_COUNT or (cause is not None and len(cause) > MAX_ID_LENGTH):
-            return None
-        envelope.causation_id = cause
-        envelope.traceparent = trace
-        envelope.depth = depth
-        if subject is not None:
-            envelope.subject = subject
-        if reply is not None:
-            envelope.extensions = {RECEIPT_TO: reply}
-    return envelope
+    if seen == len(wire):
+        return Envelope(identifier, source, kind, time, data, correlation, version=version)
+    if type(depth) is not int or not 0 <= depth <= MAX_COUNT or (cause is not None and len(cause) > MAX_ID_LENGTH):
+        return None
+    extensions = None if reply is None else {RECEIPT_TO: reply}
+    return Envelope(
+        identifier, source, kind, time, data, correlation, None, cause, trace, subject, version, depth, extensions
+    )
 
 
 def read_attributes(wire: Mapping[str, Any]) -> Envelope:

@@ -18,9 +18,16 @@ from hypothesis import strategies as st
 from eventbus import DecodeError, EncodeError, Event, Value
 from eventbus.wire.codec import JsonCodec, Limits, MsgpackCodec, _read_msgpack_carefully, decode, dump
 from eventbus.wire.envelope import Envelope, read_attributes, read_plain_attributes
-from eventbus.wire.packing import read_plainly_with_msgpack, read_plainly_with_ormsgpack
+from eventbus.wire.packing import LIBRARY, read_plainly_with_msgpack, read_plainly_with_ormsgpack
 
 CODECS = [MsgpackCodec(), JsonCodec()]
+PLAIN_READERS = [
+    read_plainly_with_msgpack,
+    pytest.param(
+        read_plainly_with_ormsgpack,
+        marks=pytest.mark.skipif(LIBRARY == "msgpack", reason="the extra eventbus[fast] is not installed here"),
+    ),
+]
 ENVELOPE: dict[str, Any] = {
     "specversion": "1.0",
     "id": "0190c5a0-0000-7000-8000-000000000001",
@@ -128,9 +135,7 @@ def test_no_damaged_envelope_raises_anything_but_a_decode_error(data: Any) -> No
         decode(damaged)
 
 
-@pytest.mark.parametrize(
-    "reader", [read_plainly_with_msgpack, read_plainly_with_ormsgpack], ids=lambda reader: reader.__name__
-)
+@pytest.mark.parametrize("reader", PLAIN_READERS)
 @given(data=st.data(), tree=trees)
 @settings(max_examples=200, deadline=None)
 def test_a_plain_reader_returns_what_the_careful_one_does_or_nothing(reader: Any, data: Any, tree: Any) -> None:
@@ -146,9 +151,7 @@ def test_a_plain_reader_returns_what_the_careful_one_does_or_nothing(reader: Any
         assert read == _read_msgpack_carefully(body, Limits())
 
 
-@pytest.mark.parametrize(
-    "reader", [read_plainly_with_msgpack, read_plainly_with_ormsgpack], ids=lambda reader: reader.__name__
-)
+@pytest.mark.parametrize("reader", PLAIN_READERS)
 def test_no_plain_reader_passes_what_must_be_refused(reader: Any) -> None:
     for body in BAD.values():
         try:

@@ -17,16 +17,17 @@ from packaging.utils import canonicalize_name
 from tests.waiting import PATIENCE
 
 
-def pip(*arguments: str | Path) -> None:
+def pip(*arguments: str | Path, **variables: str) -> None:
     """Run pip without an index and without this machine's settings."""
+    environment = {**os.environ, **variables}
     command = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3 * PATIENCE, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3 * PATIENCE, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def build(source: Path, folder: Path) -> Path:
+def build(source: Path, folder: Path, **variables: str) -> Path:
     """Build the wheel of a project's folder or archive, as an installation would, into an empty folder."""
-    pip("wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, source)
+    pip("wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, source, **variables)
     (wheel,) = folder.glob("*.whl")
     return wheel
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from email.parser import Parser
 from pathlib import Path
@@ -16,10 +18,13 @@ import eventbus
 from eventbus.cli.app import COMMANDS
 from tests.waiting import PATIENCE
 from tests.wheel.environment import Environment, build
+from tools import build_scan
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 INFO = f"eventbus-{eventbus.__version__}.dist-info"
+
+WHAT_READS = "from eventbus.wire.scanning import READER; print(READER)"
 
 USERS_PROJECT = """
 [build-system]
@@ -66,6 +71,10 @@ def contents(wheel: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+def has_compiler() -> bool:
+    return shutil.which(sysconfig.get_config_var("CC").split()[0]) is not None
+
+
 def of_eventbus(path: str) -> bool:
     return (
         re.fullmatch(rf"bin/eventbus|lib(64)?/python[\d.]+/site-packages/(eventbus|{re.escape(INFO)})/.+", path) is not None
@@ -77,9 +86,35 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
     library = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "eventbus").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.name != build_scan.NAME
     }
-    assert {name for name in names if not name.startswith(f"{INFO}/")} == library
+    built = {f"eventbus/wire/{build_scan.NAME}"} if has_compiler() else set()
+    assert {name for name in names if not name.startswith(f"{INFO}/")} == library | built
+
+
+@pytest.mark.skipif(not has_compiler(), reason="no C compiler is here")
+def test_one_wheel_with_the_extension_serves_every_python(wheel: Path, tmp_path: Path) -> None:
+    assert wheel.name.startswith(f"eventbus-{eventbus.__version__}-cp311-abi3-")
+    environment = Environment(tmp_path)
+    environment.install(wheel)
+    environment.give_dependencies()
+    assert environment.run("python", "-c", WHAT_READS, cwd=tmp_path).stdout == "C\n"
+    pure = f"import os; os.environ['EVENTBUS_PURE'] = '1'; {WHAT_READS}"
+    assert environment.run("python", "-c", pure, cwd=tmp_path).stdout == "Python\n"
+
+
+def test_without_a_compiler_the_wheel_is_of_python_alone(wheel: Path, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    nowhere.mkdir()
+    made = build(ROOT, tmp_path / "wheel", PATH=str(nowhere))
+    assert made.name == f"eventbus-{eventbus.__version__}-py3-none-any.whl"
+    assert contents(made).keys() | {f"eventbus/wire/{build_scan.NAME}"} == contents(wheel).keys() | {
+        f"eventbus/wire/{build_scan.NAME}"
+    }
+    environment = Environment(tmp_path)
+    environment.install(made)
+    environment.give_dependencies()
+    assert environment.run("python", "-c", WHAT_READS, cwd=tmp_path).stdout == "Python\n"
 
 
 def test_what_is_declared_to_users_is_the_librarys_alone(wheel: Path) -> None:
