@@ -19,7 +19,7 @@ import gevent.event
 
 from eventbus.attachments import Attachment
 from eventbus.context import check_outside_inbox
-from eventbus.dead_letters import RESERVE, DeadLetters, MaxDead
+from eventbus.dead_letters import DeadLetters, MaxDead
 from eventbus.delivery.dispatcher import Dispatcher
 from eventbus.delivery.draining import DrainReport, abandon, drain, from_outside
 from eventbus.delivery.quota import DeliveryQuota
@@ -40,6 +40,7 @@ from eventbus.runtime.redaction import several
 from eventbus.service import Service
 from eventbus.settings import BusSettings
 from eventbus.wire.codec import CODECS
+from eventbus.wire.limits import RESERVE
 
 if TYPE_CHECKING:
     from eventbus.contracts.enforce import Enforcer

@@ -37,6 +37,11 @@ COMMANDS = {
     "run": Entry(
         "run:app", "Start services and handle their events until SIGTERM or Ctrl-C, then drain; a second one ends at once."
     ),
+    "relay": Entry(
+        "relay:app",
+        "Publish what any program added to the outboxes of databases, until SIGTERM or Ctrl-C; then drain.",
+        needs=("sqlalchemy",),
+    ),
     "publish": Entry(
         "publish:app",
         "Publish an event, or one for each line of standard input, by its published contract or its class.",

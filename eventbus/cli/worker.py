@@ -86,8 +86,11 @@ class Place:
         return {VARIABLE: json.dumps({"number": self.number, "socket": self.socket, "parent": self.parent})}
 
 
-def work(options: RunOptions, place: Place | None) -> int:
+def work(options: RunOptions, place: Place | None, make: Callable[[], list[Service]] | None = None) -> int:
     """Run until asked to stop, and drain; return the exit code.
+
+    Args:
+        make: returns the services, instead of the targets that the options name.
 
     Raises:
         EventBusError: it could not start.
@@ -101,7 +104,7 @@ def work(options: RunOptions, place: Place | None) -> int:
         service=first,
         blocking_limit=options.blocking_limit,
     )
-    services = _replicas(options, place)
+    services = _replicas(options, place, make)
     settings = BusSettings.from_environment()
     bus = Bus(options.bus, source=settings.source or services[0].name, middleware=observation.middleware, settings=settings)
     asked = _Asked(place)
@@ -132,11 +135,11 @@ def work(options: RunOptions, place: Place | None) -> int:
         observation.stop()
 
 
-def _replicas(options: RunOptions, place: Place | None) -> list[Service]:
+def _replicas(options: RunOptions, place: Place | None, make: Callable[[], list[Service]] | None) -> list[Service]:
     """Return the services as this process runs them, each with a name of its own among its replicas."""
     host = socket.gethostname()
     instance = host if place is None else f"{host}/{place.number}"
-    found = services_of(options.services, is_factory=options.factory)
+    found = services_of(options.services, is_factory=options.factory) if make is None else make()
     made = [each.replica(instance, concurrency=options.concurrency) for each in found]
     tell(made, expected_channels())
     return made

@@ -61,7 +61,7 @@ def services_of(targets: Iterable[str], *, is_factory: bool = False) -> list[Ser
         value = attribute_of(target, "services.fulfillment:service")
         if is_factory:
             value = _call(target, value)
-        several = value if isinstance(value, list | tuple) else [value]
+        several = [_attached(target, each) for each in (value if isinstance(value, list | tuple) else [value])]
         if not several or not all(isinstance(each, Service) for each in several):
             hint = "; it can be called: add --factory" if callable(value) and not isinstance(value, type) else ""
             raise ConfigurationError(
@@ -69,6 +69,16 @@ def services_of(targets: Iterable[str], *, is_factory: bool = False) -> list[Ser
             )
         found += several
     return found
+
+
+def _attached(target: str, value: Any) -> Any:
+    """Return an outbox or another attachment as a service that has nothing else; anything else as it is."""
+    is_attachment = not isinstance(value, type) and all(hasattr(value, name) for name in ("start", "stop_intake", "stop"))
+    if isinstance(value, Service) or not is_attachment:
+        return value
+    service = Service(getattr(value, "source", None) or target.rpartition(":")[2].rpartition(".")[2])
+    service.attach(value)
+    return service
 
 
 def attribute_of(target: str, example: str) -> Any:

@@ -6,7 +6,7 @@ publishes to the original topic with `replayfor` set, which every other channel 
 """
 
 from eventbus.dead_letters.bounds import MaxDead
-from eventbus.dead_letters.letter import RESERVE, DeadLetter, read_letter
+from eventbus.dead_letters.letter import DeadLetter, read_letter
 from eventbus.dead_letters.mending import DeadLetters
 
-__all__ = ["RESERVE", "DeadLetter", "DeadLetters", "MaxDead", "read_letter"]
+__all__ = ["DeadLetter", "DeadLetters", "MaxDead", "read_letter"]

@@ -21,10 +21,9 @@ from eventbus.runtime.tracebacks import innermost_frame
 from eventbus.wire.codec import CODECS, DEFAULT_LIMITS, Limits, decode
 from eventbus.wire.envelope import MAX_COUNT, MAX_NAME_LENGTH, Envelope
 from eventbus.wire.identity import LAST_INSTANT, InstantWriter, new_id, parse_instant
+from eventbus.wire.limits import RESERVE
 
 TYPE = "eventbus.DeadLetter"
-RESERVE = 4096
-"""Bytes kept free in every event, so that its dead letter still fits into a message."""
 _MAX_TEXT = 1000
 """Longest reason and error in characters."""
 _SHORT_TEXT = 100

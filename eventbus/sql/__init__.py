@@ -19,14 +19,30 @@ SQLite and PostgreSQL. `metadata` holds the tables, for `database.create_tables(
 
 from __future__ import annotations
 
-from eventbus.sql.database import Database
-from eventbus.sql.inbox import Inbox
-from eventbus.sql.late_inbox import LateContext, LateInbox
-from eventbus.sql.outbox import Backlog, Outbox
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from eventbus.sql.outbox import Outbox
 from eventbus.sql.receipts import Receipts
 from eventbus.sql.schema import upgrade
-from eventbus.sql.sql_context import SqlContext
 from eventbus.sql.tables import metadata
+
+if TYPE_CHECKING:
+    from eventbus.sql.backlog import Backlog
+    from eventbus.sql.database import Database
+    from eventbus.sql.inbox import Inbox
+    from eventbus.sql.late_inbox import LateContext, LateInbox
+    from eventbus.sql.sql_context import SqlContext
+
+_LATER = {
+    "Backlog": "backlog",
+    "Database": "database",
+    "Inbox": "inbox",
+    "LateContext": "late_inbox",
+    "LateInbox": "late_inbox",
+    "SqlContext": "sql_context",
+}
+"""What stands on gevent, and the module of each: a program that only adds events loads none of it."""
 
 __all__ = [
     "Backlog",
@@ -40,3 +56,9 @@ __all__ = [
     "metadata",
     "upgrade",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(f"eventbus.sql.{_LATER[name]}"), name)
+    raise AttributeError(f"module 'eventbus.sql' has no attribute {name!r}")

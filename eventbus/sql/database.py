@@ -107,7 +107,7 @@ class Database:
         owned(self)
         if self.is_sqlite:
             self._threads = self._chore_threads = ThreadPool(1)
-        elif not _is_cooperative():
+        elif not is_cooperative():
             self._threads = ThreadPool(pool_size)
             self._chore_threads = ThreadPool(_CHORES)
         self._reading = self.engine.execution_options(**{READS: True})
@@ -288,7 +288,8 @@ def _parsed(url: str | sa.URL) -> sa.URL:
     return parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
 
 
-def _is_cooperative() -> bool:
+def is_cooperative() -> bool:
+    """Whether psycopg waits with gevent, in the greenlet that asks, and not in threads."""
     if not monkey.is_module_patched("select"):
         return False
     import psycopg.waiting

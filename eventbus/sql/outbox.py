@@ -1,7 +1,8 @@
 """Outbox: events that are added in the caller's own transaction and published soon after it is committed.
 
-An event is a row beside the caller's own rows: both are there, or neither. A relay in the same process publishes it; where
-processes share the database, each has a relay and any of them may take a row. It survives a broker that is down for hours.
+An event is a row beside the caller's own rows: both are there, or neither. A relay publishes it: of this process, once the
+outbox is attached to a bus, or of any other process that has one on the same database, as `eventbus relay` does; any of
+them may take a row. It survives a broker that is down for hours.
 
 Order: rows are published in the order of their insertion, by each relay. Several relays at a time, retries and PostgreSQL's
 sequences, whose numbers are given before the commit, break it at the edges; events carry time and cause for that reason.
@@ -10,85 +11,70 @@ sequences, whose numbers are given before the commit, break it at the edges; eve
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-from sqlalchemy import Connection
 from sqlalchemy import event as sqlalchemy_event
 
 from eventbus.errors import BusStateError, ConfigurationError
 from eventbus.event import Event, event_info, event_topic
 from eventbus.names import check_name
-from eventbus.publishing.publisher import Publisher
 from eventbus.runtime.clock import SystemClock
-from eventbus.runtime.forks import of_another_process
-from eventbus.sql.administration import forget
-from eventbus.sql.database import Database
-from eventbus.sql.jobs import after_commit
-from eventbus.sql.policy import OutboxPolicy
+from eventbus.sql.adding import Given, Lookout, Unattached, connection_of, insert
 from eventbus.sql.receipts import REPLY, Receipts, receipt_topic
-from eventbus.sql.relay import Relay
-from eventbus.sql.relay_watch import RelayWatch
-from eventbus.sql.settling import Settling
-from eventbus.sql.statements import insert_once
-from eventbus.sql.tables import outbox
 
+# what only a relay needs is loaded with the first: a program that adds events has neither a bus nor gevent
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session, scoped_session
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
     from eventbus.bus import Bus
+    from eventbus.publishing.publisher import Publisher
+    from eventbus.sql.backlog import Backlog
+    from eventbus.sql.database import Database
+    from eventbus.sql.notifications import Notifications
+    from eventbus.sql.relay import Relay
+    from eventbus.sql.relay_watch import RelayWatch
+    from eventbus.sql.settling import Settling
 
 _DEFAULT = Receipts()
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What an outbox still has to do.
-
-    Attributes:
-        waiting: rows that are due and not published.
-        delayed: rows whose time has not come.
-        unsettled: rows that are published and wait for receipts.
-        oldest: age in seconds of the oldest row that is due and not published; 0.0 where there is none.
-        refused: rows among the waiting and delayed ones that the broker refused; see `eventbus outbox list`.
-    """
-
-    waiting: int
-    delayed: int
-    unsettled: int
-    oldest: float
-    refused: int = 0
-
-
 class Outbox:
-    """The events of one service on their way out of its database; started with the bus that publishes them.
+    """The events of one service on their way out of its database.
+
+    `Outbox(source="billing")` adds events in any program, and a relay elsewhere publishes them (`eventbus relay`). With a
+    database, and attached to a bus, it publishes what it and others added there.
 
     Args:
-        database: where the table `eventbus_outbox` lies.
-        source: name of the publishing service, outside handlers; the bus's unless given.
+        database: where the table `eventbus_outbox` lies; needed where this process publishes.
+        source: name of the publishing service, outside handlers; the bus's unless given, or EVENTBUS_SOURCE.
         receipts: how to wait for subscribers; None settles a row as soon as the broker confirmed it.
         poll: seconds between two looks for rows that other processes added.
         batch: most rows of one round.
         keep: seconds for which settled rows stay.
+        warn_after: seconds for which rows may wait before a program that only adds says in its log that nobody publishes.
+        listens: hear at once of what other programs add, over a PostgreSQL connection of its own; otherwise by polling.
     """
 
     def __init__(
         self,
-        database: Database,
+        database: Database | None = None,
         *,
         source: str | None = None,
         receipts: Receipts | None = _DEFAULT,
         poll: float = 1.0,
         batch: int = 500,
         keep: float = 3600.0,
+        warn_after: float = 60.0,
+        listens: bool = False,
     ) -> None:
-        if not 0 < poll <= 60 or not 1 <= batch <= 5000 or keep < 0:
+        if not 0 < poll <= 60 or not 1 <= batch <= 5000 or keep < 0 or warn_after <= 0:
             raise ConfigurationError(
-                f"Outbox(poll={poll!r}, batch={batch!r}, keep={keep!r}): give 0 to 60 s, 1 to 5000, and seconds"
+                f"Outbox(poll={poll!r}, batch={batch!r}, keep={keep!r}, warn_after={warn_after!r}): give 0 to 60 s, 1 to "
+                "5000, and seconds"
             )
-        self.database = database
+        self._given_database = database
+        self.listens = listens
         self.receipts = receipts
         self.poll = poll
         self.batch = batch
@@ -100,10 +86,27 @@ class Outbox:
         self._settling: Settling | None = None
         self._expected: dict[str, tuple[str, ...]] = {}
         self._watch: RelayWatch | None = None
+        self._notifications: Notifications | None = None
+        self._unattached: Unattached | None = None
+        self._lookout = Lookout(repr(self), warn_after)
         self._is_abandoned = False
 
     def __repr__(self) -> str:
-        return f"<Outbox of {self.source or 'the bus'} in {self.database!r}>"
+        place = "" if self._given_database is None else f" in {self._given_database!r}"
+        return f"<Outbox of {self.source or 'the bus'}{place}>"
+
+    @property
+    def database(self) -> Database:
+        """Where the table lies.
+
+        Raises:
+            ConfigurationError: the outbox was made without, to add alone.
+        """
+        if self._given_database is None:
+            raise ConfigurationError(
+                f"Outbox(source={self.source!r}) has no database: it only adds events; for more, give Outbox(database)"
+            )
+        return self._given_database
 
     def expect(self, topic: str | type[Event], channels: Iterable[str]) -> None:
         """Wait for these channels' receipts on `topic` from the start, whether they were heard of or not.
@@ -129,7 +132,7 @@ class Outbox:
 
     def add(
         self,
-        connection: Connection | Session | scoped_session[Any],
+        connection: Given,
         event: Event,
         *,
         delay: float | None = None,
@@ -140,21 +143,29 @@ class Outbox:
         """Add `event` to the transaction of `connection` and return its id; it is published after the commit.
 
         Correlation and cause are those of the event being handled, as with `Bus.publish`. The same event object again adds
-        nothing. A delay is waited for here and not in the broker, which may forget it.
+        nothing. A delay is waited for here and not in the broker, which may forget it. Where no bus runs in this process,
+        the relay of another one publishes it.
+
+        Args:
+            connection: a SQLAlchemy `Connection` in a transaction, or a `Session`; for those of asyncio see `add_async`.
+            delay, deliver_at, expires_in, subject: as of `Bus.publish`.
 
         Raises:
             EncodeError, MessageTooLargeError: it could never be sent; nothing was added.
-            BusStateError: the outbox is not attached to a bus, or the process that attached it was forked.
+            BusStateError: there is no transaction to add to, or the process that attached the outbox was forked.
+            ConfigurationError: the database has no table of the outbox; says what makes it.
         """
         self._check_process()
-        if self._bus is None or self._publisher is None:
-            raise BusStateError("this outbox is not attached to a bus; call bus.attach(outbox) or start its service first")
+        made = self._publisher if self._bus is not None else self._unattached
+        if made is None:
+            made = self._unattached = Unattached(self.source)
+        joined, session = connection_of(connection)
         topic = event_topic(type(event))
-        envelope = self._publisher.envelopes.make(event, subject=subject, expires_in=expires_in)
-        now = self._bus.engine.clock.time()
+        envelope = made.envelopes.make(event, subject=subject, expires_in=expires_in)
+        now = self._time()
         due = 0.0
         if delay is not None or deliver_at is not None:
-            self._publisher.envelopes.defer(envelope, delay, deliver_at)
+            made.envelopes.defer(envelope, delay, deliver_at)
             due, envelope.deliver_at = envelope.deliver_at or 0.0, None
         if self.receipts is not None:
             envelope.extensions = {REPLY: receipt_topic(topic)}
@@ -162,28 +173,43 @@ class Outbox:
             "event_id": envelope.id,
             "topic": topic,
             "type": event_info(type(event)).name,
-            "body": self._publisher.enqueue(topic, envelope),
+            "body": made.enqueue(topic, envelope),
             "created_at": now,
             "due_at": due,
             "expires_at": envelope.expires_at,
             "wants_receipts": self.receipts is not None,
         }
-        insert_once(self._woken_by(connection), outbox, [row])
+        is_attached = self._bus is not None
+        insert(joined, row, tells=not is_attached)
+        if not is_attached:
+            self._lookout.look(joined, now)
+        elif session is not None:
+            sqlalchemy_event.listen(session, "after_commit", self._on_commit, once=True)
+        else:
+            from eventbus.sql.jobs import after_commit
+
+            after_commit(joined, self.wake)
         return envelope.id
 
-    def _woken_by(self, connection: Connection | Session | scoped_session[Any]) -> Connection:
-        """Return the connection itself, after whose commit the relay looks."""
-        if isinstance(connection, Connection):
-            after_commit(connection, self.wake)
-            return connection
-        # who has a session has loaded this; for all others it would be a part of the start that they do not need
-        from sqlalchemy.orm import Session, scoped_session
+    async def add_async(
+        self, connection: AsyncConnection | AsyncSession | async_scoped_session[Any], event: Event, **options: Any
+    ) -> str:
+        """The same for SQLAlchemy's asyncio: `await outbox.add_async(session, event)`.
 
-        session = connection() if isinstance(connection, scoped_session) else connection
-        if not isinstance(session, Session):
-            raise TypeError(f"outbox.add({type(session).__name__}): give a SQLAlchemy Connection, Session or scoped_session")
-        sqlalchemy_event.listen(session, "after_commit", self._on_commit, once=True)
-        return session.connection()
+        Args:
+            connection: an `AsyncConnection` in a transaction, or an `AsyncSession`.
+            options: as of `add`.
+
+        Raises:
+            As `add`.
+        """
+        run = getattr(connection, "run_sync", None)
+        if run is None:
+            raise TypeError(
+                f"outbox.add_async({type(connection).__name__}): give an AsyncConnection or AsyncSession, or use add"
+            )
+        added: str = await run(lambda joined: self.add(joined, event, **options))
+        return added
 
     def _on_commit(self, _session: Any) -> None:
         self.wake()
@@ -200,31 +226,14 @@ class Outbox:
     def backlog(self) -> Backlog:
         """Return what is still to do; one query. Before the outbox is attached, by the machine's clock."""
         self._check_process()
-        now = SystemClock.time() if self._bus is None else self._bus.engine.clock.time()
-        waits = outbox.c.published_at.is_(None)
-        is_due = outbox.c.due_at <= now
-        age = sa.func.min(sa.func.coalesce(sa.func.nullif(outbox.c.due_at, 0), outbox.c.created_at))
+        from eventbus.sql.backlog import backlog_of
 
-        def number(*where: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
-            return sa.select(sa.func.count()).select_from(outbox).where(*where).scalar_subquery()
-
-        # each by the index of its rows: among millions that are settled they are few
-        counts = sa.select(
-            number(waits, is_due),
-            number(waits, ~is_due),
-            number(~waits, outbox.c.settled_at.is_(None)),
-            sa.select(age).where(waits, is_due).scalar_subquery(),
-            number(waits, outbox.c.refusals > 0),
-        )
-
-        def count(connection: Connection) -> Backlog:
-            row = connection.execute(counts).one()
-            return Backlog(row[0], row[1], row[2], 0.0 if row[3] is None else max(now - row[3], 0.0), row[4])
-
-        return self.database.read(count)
+        return backlog_of(self.database, self._time())
 
     def forget(self, topic: str, channel: str) -> None:
         """Wait no more for a channel that is gone for good; what waited for it alone is settled at once."""
+        from eventbus.sql.administration import forget
+
         forget(self.database, topic, channel)
         if self._settling is not None:
             self._settling.look(topic)
@@ -233,6 +242,12 @@ class Outbox:
 
     def start(self, bus: Bus) -> None:
         """Begin to publish what is there, also from before a crash."""
+        from eventbus.sql.notifications import Notifications
+        from eventbus.sql.policy import OutboxPolicy
+        from eventbus.sql.relay import Relay
+        from eventbus.sql.relay_watch import RelayWatch
+        from eventbus.sql.settling import Settling
+
         self._check_process()
         if self._relay is not None:
             raise BusStateError("this outbox is attached to a bus already; make another Outbox on the same database")
@@ -244,6 +259,8 @@ class Outbox:
         self._settling = Settling(policy, bus, source)
         relay = self._relay = Relay(policy, bus, self._publisher, self._settling)
         self._watch = RelayWatch(repr(self), lambda: relay.rounds_done, self.poll)
+        if self.listens:
+            self._notifications = Notifications(self.database, relay.wake)
 
     def ping(self) -> None:
         """Return if the database answers; raise DatabaseUnreachableError if it does not."""
@@ -254,21 +271,28 @@ class Outbox:
 
     def stop(self, timeout: float) -> None:
         """Publish what is committed by now, as far as `timeout` seconds allow; the rest waits for the next start."""
+        if self._notifications is not None:
+            self._notifications.stop()
         if self._relay is not None and self._settling is not None:
             self._relay.stop(timeout)
             self._settling.stop(timeout)
-            self._relay = self._settling = self._bus = self._watch = None
+            self._relay = self._settling = self._bus = self._watch = self._notifications = None
 
     def abandon(self) -> None:
         """In a forked child: publish nothing, settle nothing, and add nothing that nobody would publish."""
-        for part in (self._relay, self._settling):
+        for part in (self._relay, self._settling, self._notifications):
             if part is not None:
                 part.abandon()
-        self._relay = self._settling = self._bus = self._watch = None
+        self._relay = self._settling = self._bus = self._watch = self._notifications = None
         self._is_abandoned = True
+
+    def _time(self) -> float:
+        return SystemClock.time() if self._bus is None else self._bus.engine.clock.time()
 
     def _check_process(self) -> None:
         if self._is_abandoned:
+            from eventbus.runtime.forks import of_another_process
+
             raise of_another_process(repr(self), "Outbox, Database and Bus")
 
     def is_idle(self) -> bool:

@@ -19,10 +19,11 @@ from eventbus.sql.tables import VERSION, inbox, metadata, outbox, receipts_due, 
 
 _LOCK = 0x6576656E  # any number that nothing else locks; "even"
 _NAME = "eventbus"
-_HOW = (
+HOW = (
     "run `eventbus outbox tables --create --database URL`, call database.create_tables(eventbus.sql.metadata), or "
     "eventbus.sql.upgrade(op.get_bind()) in a revision of Alembic"
 )
+"""What makes the tables, for messages."""
 
 
 def lock(connection: Connection) -> None:
@@ -50,16 +51,16 @@ def check(connection: Connection) -> None:
     found = version_of(connection)
     where = connection.engine.url.render_as_string(hide_password=True)
     if found is None:
-        raise ConfigurationError(f"{where} has no table {outbox.name}: {_HOW}")
+        raise ConfigurationError(f"{where} has no table {outbox.name}: {HOW}")
     if found > VERSION:
         raise ConfigurationError(
             f"tables eventbus_* in {where} have version {found}, and this library knows {VERSION}; install a newer eventbus"
         )
     if found < VERSION:
-        raise ConfigurationError(f"tables eventbus_* in {where} have version {found}, and {VERSION} is needed: {_HOW}")
+        raise ConfigurationError(f"tables eventbus_* in {where} have version {found}, and {VERSION} is needed: {HOW}")
     lost = set(metadata.tables) - set(sa.inspect(connection).get_table_names())
     if lost:
-        raise ConfigurationError(f"{where} has no table {', '.join(sorted(lost))}: {_HOW}")
+        raise ConfigurationError(f"{where} has no table {', '.join(sorted(lost))}: {HOW}")
 
 
 def upgrade(connection: Connection) -> None:

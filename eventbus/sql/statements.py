@@ -30,6 +30,15 @@ def inserted(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]
     return [tuple(row) for row in connection.execute(done, rows[0] if len(rows) == 1 else rows)]
 
 
+def insert_and_notify(connection: Connection, table: sa.Table, row: dict[str, Any], channel: str) -> None:
+    """Insert a row into PostgreSQL that is not there yet, and tell those who listen to `channel` when it is committed.
+
+    One statement for both. However many rows a transaction inserts, a listener hears of it once.
+    """
+    insert = postgresql.insert(table).on_conflict_do_nothing().returning(sa.func.pg_notify(channel, ""))
+    connection.execute(insert, row)
+
+
 def skip_locked(query: sa.Select[Any]) -> sa.Select[Any]:
     """Let `query` lock its rows and pass over those that others hold; SQLite, with one writer, needs neither."""
     return query.with_for_update(skip_locked=True)

@@ -9,6 +9,8 @@ from typing import Any
 from eventbus.errors import DecodeError
 
 MEBIBYTE = 1024 * 1024
+RESERVE = 4096
+"""Bytes kept free in every event, so that its dead letter still fits into a message."""
 LONGEST_WAIT = 400 * 86400.0
 """Seconds for which an event may wait for its time. A copy of it goes round once an hour and channel meanwhile, so that
 without an end whoever may publish could make brokers work for ever."""

@@ -10,7 +10,7 @@ import gevent
 import pytest
 
 from eventbus import BusStateError, Context, Middleware, Reject, Retry, RetryLater, Service
-from eventbus.dead_letters import RESERVE
+from eventbus.wire.limits import RESERVE
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.conformance.worlds import World, unique
 from tests.waiting import eventually, stays

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from eventbus import Bus, Event, NotSent, Reject, Retry, Service
 from eventbus.cli.letters import show, table, tree
 from eventbus.dead_letters import DeadLetter
-from eventbus.dead_letters.letter import RESERVE, TYPE, read_letter, write_letter
+from eventbus.dead_letters.letter import TYPE, read_letter, write_letter
 from eventbus.dead_letters.parking import FIRST_PAUSE, LONGEST_PAUSE
 from eventbus.engines.memory import MemoryEngine, MemoryOptions
 from eventbus.errors import DecodeError, ReplayError
 from eventbus.wire.codec import Limits
+from eventbus.wire.limits import RESERVE
 from tests.waiting import eventually
 
 WHEN = "2026-01-31T12:00:00Z"

@@ -1,0 +1,191 @@
+"""Adding: an event becomes a row in the caller's own transaction.
+
+It needs no bus, no hub and no gevent: any program that has a database may do it, in any thread, greenlet or event loop. What
+is added is published by the relay of whichever process has one on that database.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from eventbus.errors import BusStateError, ConfigurationError
+from eventbus.publishing.envelopes import EnvelopeFactory
+from eventbus.runtime.clock import SystemClock
+from eventbus.runtime.randomness import SYSTEM
+from eventbus.settings import BusSettings
+from eventbus.sql.schema import HOW
+from eventbus.sql.statements import insert_and_notify, insert_once, is_sqlite
+from eventbus.sql.tables import outbox
+from eventbus.wire.codec import CODECS
+from eventbus.wire.envelope import Envelope
+from eventbus.wire.limits import DEFAULT_LIMITS, RESERVE
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session, scoped_session
+
+Given: TypeAlias = Union[Connection, "Session", "scoped_session[Any]"]
+"""What may be handed to `Outbox.add`."""
+
+log = logging.getLogger("eventbus.sql")
+
+NOTIFIED = "eventbus_outbox"
+"""PostgreSQL's channel on which relays hear at once of what other programs added."""
+_LOOK_EVERY = 60.0
+_AUTOCOMMIT = "AUTOCOMMIT"
+_UNDEFINED_TABLE = "42P01"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
+
+
+class Unattached:
+    """Makes the bytes of events where no bus runs; safe in several threads.
+
+    Args:
+        source: name of the publishing service; EVENTBUS_SOURCE or the program's unless given.
+
+    Raises:
+        ConfigurationError: a variable of the environment is wrong.
+    """
+
+    def __init__(self, source: str | None) -> None:
+        settings = BusSettings.from_environment()
+        if settings.codec not in CODECS:
+            raise ConfigurationError(f"EVENTBUS_CODEC: unknown codec {settings.codec!r}; known are {', '.join(CODECS)}")
+        check = None
+        if settings.contracts != "off":
+            from eventbus.contracts.enforce import Enforcer
+
+            check = Enforcer(settings.contracts_from, is_strict=settings.contracts == "enforce").check_event
+        self.envelopes = EnvelopeFactory(
+            CODECS[settings.codec](),
+            source or settings.source or Path(sys.argv[0]).stem or "python",
+            clock=SystemClock(),
+            randomness=SYSTEM,
+            max_bytes=DEFAULT_LIMITS.max_bytes - RESERVE,
+            check=check,
+        )
+
+    def enqueue(self, topic: str, envelope: Envelope) -> bytes:
+        """Return the bytes to keep, in the trace of the caller's current span."""
+        envelope.traceparent = _current_traceparent() or envelope.traceparent
+        return self.envelopes.encode(envelope)
+
+
+def _current_traceparent() -> str | None:
+    """Return the W3C trace context of OpenTelemetry's current span; without its library there is none."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    span = trace.get_current_span().get_span_context()
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}" if span.is_valid else None
+
+
+def connection_of(given: Given) -> tuple[Connection, Session | None]:
+    """Return the connection of a transaction that is under way, and the session whose it is.
+
+    Raises:
+        TypeError: it is neither a connection nor a session.
+        BusStateError: what is added there would be lost, or be there without the caller's own rows.
+    """
+    if isinstance(given, Connection):
+        _check(given, "Connection")
+        if not given.in_transaction():
+            raise BusStateError(
+                "outbox.add outside of any transaction; begin one: with engine.begin() as connection, or database.transact"
+            )
+        return given, None
+    if type(given).__module__.startswith("sqlalchemy.ext.asyncio"):
+        raise TypeError(f"outbox.add({type(given).__name__}): write `await outbox.add_async(...)`")
+    # who has a session has loaded this; for all others it would be a part of the start that they do not need
+    from sqlalchemy.orm import Session, scoped_session
+
+    session = given() if isinstance(given, scoped_session) else given
+    if not isinstance(session, Session):
+        raise TypeError(f"outbox.add({type(session).__name__}): give a SQLAlchemy Connection, Session or scoped_session")
+    try:
+        connection = session.connection()
+    except sa.exc.InvalidRequestError as error:
+        raise BusStateError(f"outbox.add: the session has no transaction to add to: {error}") from None
+    _check(connection, "Session")
+    return connection, session
+
+
+def _check(connection: Connection, kind: str) -> None:
+    if connection.closed:
+        raise BusStateError(f"outbox.add: the {kind} is closed; add before its transaction ends")
+    transaction = connection.get_nested_transaction() or connection.get_transaction()
+    if transaction is not None and not transaction.is_active:
+        raise BusStateError(
+            f"outbox.add: the transaction of the {kind} has ended; add before it is committed or rolled back"
+        )
+    level = connection.get_execution_options().get("isolation_level")
+    if level is None:
+        level = getattr(connection.dialect, "_on_connect_isolation_level", None)
+    if level == _AUTOCOMMIT:
+        raise BusStateError(
+            f"outbox.add: the {kind} commits each statement by itself (AUTOCOMMIT), and event and effect could be there one "
+            "without the other; give one with transactions"
+        )
+
+
+def insert(connection: Connection, row: dict[str, Any], *, tells: bool) -> None:
+    """Insert a row of the outbox where it is not there yet.
+
+    Args:
+        tells: relays of other processes hear of it when it is committed, where the database can tell them.
+
+    Raises:
+        ConfigurationError: there is no table of the outbox.
+    """
+    try:
+        if tells and not is_sqlite(connection):
+            insert_and_notify(connection, outbox, row, NOTIFIED)
+        else:
+            insert_once(connection, outbox, [row])
+    except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
+        original = error.orig
+        is_missing = getattr(original, "sqlstate", None) == _UNDEFINED_TABLE or f"no such table: {outbox.name}" in str(
+            original
+        )
+        if not is_missing:
+            raise
+        where = connection.engine.url.render_as_string(hide_password=True)
+        raise ConfigurationError(f"{where} has no table {outbox.name}: {HOW}") from None
+
+
+class Lookout:
+    """Says once, where rows wait for long, that nobody publishes them: a program that only adds would never know.
+
+    Args:
+        name: of the outbox, for people.
+        after: seconds for which a row may wait.
+    """
+
+    def __init__(self, name: str, after: float) -> None:
+        self._name = name
+        self._after = after
+        self._next = 0.0
+
+    def look(self, connection: Connection, now: float) -> None:
+        """Look once a minute, by an index, at what waits at `now`, in seconds since 1970."""
+        if monotonic() < self._next:
+            return
+        self._next = monotonic() + _LOOK_EVERY
+        since = sa.func.min(sa.func.coalesce(sa.func.nullif(outbox.c.due_at, 0), outbox.c.created_at))
+        found = connection.scalar(sa.select(since).where(outbox.c.published_at.is_(None), outbox.c.due_at <= now))
+        if found is None or now - found <= self._after:
+            return
+        self._next = math.inf
+        log.warning(
+            "%s: events in %s wait for %.0f s, and nobody publishes them; run `eventbus relay --database URL` on it, or "
+            "attach an Outbox(database) to a bus that runs",
+            self._name,
+            connection.engine.url.render_as_string(hide_password=True),
+            now - found,
+        )
