@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import gevent
 import gevent.event
 import gevent.socket
+import ormsgpack
 
 from benchmarks.order import SERVICE, OrderPlaced, caused, make_order, renew, travelling
 from eventbus import Bus, Event, Service
@@ -95,6 +96,15 @@ def codec(url: str, count: str) -> None:
     began = time.perf_counter()
     for _ in range(int(count)):
         validate(decode(body).data, extra="ignore")
+    print(int(count) / (time.perf_counter() - began))
+
+
+def unpack(url: str, count: str) -> None:
+    """Unpack by the fastest library and validate alone, with no limit looked at; print events a second."""
+    body, validate = _body(), OrderPlaced.__pydantic_validator__.validate_python
+    began = time.perf_counter()
+    for _ in range(int(count)):
+        validate(ormsgpack.unpackb(body)["data"], extra="ignore")
     print(int(count) / (time.perf_counter() - began))
 
 
@@ -268,7 +278,7 @@ def pynsq_consume(url: str, count: str, channel: str) -> None:
 ROLES: dict[str, Callable[..., None]] = {
     function.__name__: function
     for function in (
-        *(fill, consume, backlog, codec, publish, publish_all, bare_socket, latency, many),
+        *(fill, consume, backlog, codec, unpack, publish, publish_all, bare_socket, latency, many),
         *(gnsq_consume, gnsq_publish, pynsq_consume),
     )
 }

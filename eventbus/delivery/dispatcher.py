@@ -161,7 +161,8 @@ class Dispatcher:
                 return
             opened = self._open(delivery)
             if opened is not None:
-                self._begin(*opened)
+                route, item = opened  # by name: a call with a star goes a long way round
+                self._begin(route, item)
         except WorkerKilled:
             raise
         except BaseException as error:  # nothing may end a worker or leave a delivery unanswered

@@ -23,6 +23,9 @@ HEARTBEAT, OK, CLOSE_WAIT = protocol.HEARTBEAT, protocol.OK, b"CLOSE_WAIT"
 MESSAGE_HEADER = 26  # timestamp 8, attempts 2, id 16
 _head = Struct(">ii").unpack_from
 _message_head = Struct(">qH16s").unpack_from
+_heads = Struct(">iiqH16s").unpack_from
+"""Both at once: of a message, which most frames are."""
+_HEADS = 34
 _FIRST_BUFFER = 16 * 1024
 _LARGEST_READ = 256 * 1024
 _READ_OF_ERROR = 4096
@@ -160,17 +163,20 @@ class FrameBuffer(Generic[T]):
         if end > self._peak:
             self._peak = end
         while end - position >= 8:
-            size, kind = _head(buffer, position)
-            following = position + 4 + size
-            if kind == MESSAGE and following <= end and size >= 4 + MESSAGE_HEADER:
-                timestamp, attempts, identifier = _message_head(buffer, position + 8)
-                messages.append(make(timestamp, attempts, identifier, bytes(view[position + 34 : following])))
-                position = following
-                continue
+            if end - position >= _HEADS:
+                size, kind, timestamp, attempts, identifier = _heads(buffer, position)
+                following = position + 4 + size
+                if kind == MESSAGE and following <= end and size >= 4 + MESSAGE_HEADER:
+                    messages.append(make(timestamp, attempts, identifier, bytes(view[position + _HEADS : following])))
+                    position = following
+                    continue
+            else:
+                size, kind = _head(buffer, position)
+                following = position + 4 + size
             is_cut = kind == MESSAGE and size > self._max_frame and self._make_cut is not None
             check_head(bytes(view[position : position + 4]), size, kind, _LONGEST if is_cut else self._max_frame)
             if is_cut:
-                if end - position < 34 + HEAD:
+                if end - position < _HEADS + HEAD:
                     break
                 messages.append(self._cut(position, size - 4 - MESSAGE_HEADER))
                 self._skip = following - end
@@ -189,7 +195,7 @@ class FrameBuffer(Generic[T]):
     def _cut(self, position: int, length: int) -> T:
         assert self._make_cut is not None
         timestamp, attempts, identifier = _message_head(self._buffer, position + 8)
-        head = bytes(self._view[position + 34 : position + 34 + HEAD])
+        head = bytes(self._view[position + _HEADS : position + _HEADS + HEAD])
         return self._make_cut(timestamp, attempts, identifier, head, length)
 
 
