@@ -167,7 +167,7 @@ class FrameBuffer(Generic[T]):
                 size, kind, timestamp, attempts, identifier = _heads(buffer, position)
                 following = position + 4 + size
                 if kind == MESSAGE and following <= end and size >= 4 + MESSAGE_HEADER:
-                    messages.append(make(timestamp, attempts, identifier, bytes(view[position + _HEADS : following])))
+                    messages.append(make(timestamp, attempts, identifier, view[position + _HEADS : following].tobytes()))
                     position = following
                     continue
             else:
