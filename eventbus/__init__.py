@@ -57,6 +57,7 @@ from eventbus.version import __version__ as __version__
 if TYPE_CHECKING:
     from eventbus.bus import Bus
     from eventbus.delivery.draining import DrainReport
+    from eventbus.publisher import Publisher
 
 __all__ = [  # noqa: RUF022 - grouped by concept
     # events
@@ -72,6 +73,7 @@ __all__ = [  # noqa: RUF022 - grouped by concept
     "RetryLater",
     # the bus
     "Bus",
+    "Publisher",
     "DrainReport",
     "Middleware",
     "Outcome",
@@ -102,6 +104,10 @@ def __getattr__(name: str) -> Any:
         from eventbus.bus import Bus
 
         return Bus
+    if name == "Publisher":
+        from eventbus.publisher import Publisher
+
+        return Publisher
     if name == "DrainReport":
         from eventbus.delivery.draining import DrainReport
 

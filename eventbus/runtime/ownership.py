@@ -26,6 +26,6 @@ class Ownership:
             raise of_another_process("this bus", "Bus")
         if get_hub() is not self._hub:
             raise BusStateError(
-                "this bus belongs to the gevent hub of another thread; make a Bus in this thread, or hand the event or the "
-                "wish to stop over to that one"
+                "this bus belongs to the gevent hub of another thread; publish from threads and from asyncio with an "
+                "eventbus.Publisher, or make a Bus in this thread"
             )
