@@ -23,6 +23,7 @@ TARGET = ROOT / "docs" / "architecture.svg"
 CAPTIONS = {
     "attachments": "start and stop with a bus",
     "backoff": "when a channel pauses",
+    "publisher": "publish from threads and asyncio",
     "bus": "publish; start, drain, stop",
     "cli": "a module for each command",
     "context": "what a handler may know",

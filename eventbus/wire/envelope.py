@@ -31,7 +31,6 @@ _EXTENSION = re.compile("[a-z0-9]{1,20}")
 
 RECEIPT_TO = "receiptto"
 """The extension in which an outbox says where it waits for receipts; the one that most messages carry."""
-
 REPEATED = "repeated"
 """Attribute of a copy that an outbox sent again because a receipt is missing."""
 
@@ -90,11 +89,7 @@ class Envelope:
         depth: int = 0,
         extensions: dict[str, Any] | None = None,
     ) -> None:
-        self.id = id
-        self.source = source
-        self.type = type
-        self.time = time
-        self.data = data
+        self.id, self.source, self.type, self.time, self.data = id, source, type, time, data
         self.correlation_id = id if correlation_id is None else correlation_id
         if others is not None:
             self.__dict__.update(others)
