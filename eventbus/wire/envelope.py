@@ -198,10 +198,8 @@ def read_plain_attributes(wire: Mapping[str, Any]) -> Envelope | None:
         return Envelope(identifier, source, kind, time, data, correlation, version=version)
     if type(depth) is not int or not 0 <= depth <= MAX_COUNT or (cause is not None and len(cause) > MAX_ID_LENGTH):
         return None
-    extensions = None if reply is None else {RECEIPT_TO: reply}
-    return Envelope(
-        identifier, source, kind, time, data, correlation, None, cause, trace, subject, version, depth, extensions
-    )
+    more = (cause, trace, subject, version, depth, None if reply is None else {RECEIPT_TO: reply})
+    return Envelope(identifier, source, kind, time, data, correlation, None, *more)
 
 
 def read_attributes(wire: Mapping[str, Any]) -> Envelope:
@@ -226,11 +224,6 @@ def read_attributes(wire: Mapping[str, Any]) -> Envelope:
     if moment is not None:
         check_range(moment, attribute="time")
     envelope.causation_id = _text(wire, "causationid")
-    _read_optional(envelope, wire)
-    return envelope
-
-
-def _read_optional(envelope: Envelope, wire: Mapping[str, Any]) -> None:
     envelope.traceparent = _text(wire, "traceparent")
     envelope.subject = _text(wire, "subject")
     envelope.replay_for = _text(wire, "replayfor")
@@ -243,6 +236,7 @@ def _read_optional(envelope: Envelope, wire: Mapping[str, Any]) -> None:
     envelope.prior_attempts = _count(wire, "priorattempts")
     if len(unknown := wire.keys() - _KNOWN):
         envelope.extensions = _read_extensions(wire, unknown)
+    return envelope
 
 
 def _read_extensions(wire: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
