@@ -14,6 +14,7 @@ import gevent
 import pytest
 
 from eventbus import Bus, BusStateError, DrainReport, Service
+from eventbus.engines.nsq.dialing import dial
 from eventbus.engines.nsq.handshake import FeatureRefusedError, open_session
 from eventbus.engines.nsq.options import NsqOptions
 from eventbus.errors import BrokerUnreachableError
@@ -109,6 +110,26 @@ def test_a_forked_child_touches_nothing_of_its_parent(nsqd: Nsqd, make_bus: Make
     assert os.read(ready, 1000).decode() == ("handled 0" if first == "sleep" else "BusStateError True True")
     assert max(Counter(seen.numbers).values()) == 1
     eventually(lambda: bus.dispatchers[0].handled == (60 if first == "sleep" else 61))
+
+
+def test_a_handshake_that_is_under_way_at_a_fork_does_not_go_on_in_the_child(ends: Ends) -> None:
+    """The copy of a socket that no connection owns yet leads nowhere, and the parent's goes on."""
+    got: list[bytes] = []
+    peer = ends(ScriptedNsqd(identify=lambda socket: got.append(ScriptedNsqd.read_exactly(socket, 13))))
+    connection = dial(peer.address, timeout=PATIENCE)
+    child = os.fork()
+    if child == 0:
+        try:
+            connection.sendall(b"from the child")
+        except OSError:
+            pass
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    connection.sendall(b"  V2IDENTIFY\n\0\0\0\2{}of its parent")
+    eventually(lambda: got)
+    connection.close()
+    assert got == [b"of its parent"]
 
 
 FORKING = """

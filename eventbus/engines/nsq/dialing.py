@@ -2,6 +2,9 @@
 
 Names are resolved in threads of this file's own, each name once at a time: a name server that hangs must not use up the
 threads that the rest of the program resolves with. Numeric addresses are not resolved at all.
+
+What is dialed is cut off in each forked child, from its first moment on: a handshake that is under way at a fork must not
+go on there, and take the answers that the parent waits for.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import socket as stdlib_socket
 import time
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import gevent
 import gevent.event
@@ -20,6 +23,7 @@ from gevent.monkey import get_original
 from gevent.threadpool import ThreadPool
 
 from eventbus.engines.nsq.addresses import Address
+from eventbus.runtime.forks import cut_off, owned
 
 _THREADS = 32
 """Names that may hang at a time before others wait for a thread."""
@@ -63,6 +67,26 @@ class _Resolver:
             self._under_way.pop(address, None)
 
 
+class _Dialed:
+    """The sockets of this process."""
+
+    def __init__(self) -> None:
+        self._sockets: WeakSet[Any] = WeakSet()
+
+    def add(self, connection: Any) -> None:
+        self._sockets.add(connection)
+        owned(self)  # again and again: a forked child begins anew
+
+    def abandon(self) -> None:
+        sockets, self._sockets = list(self._sockets), WeakSet()
+        for connection in sockets:
+            if connection.fileno() >= 0:
+                cut_off(connection.fileno())
+
+
+_dialed = _Dialed()
+
+
 def _numeric(address: Address) -> list[Target]:
     for family in (stdlib_socket.AF_INET, stdlib_socket.AF_INET6):
         try:
@@ -99,6 +123,7 @@ def dial(address: Address, *, timeout: float) -> Any:
     last: OSError = OSError(f"{address} has no address")
     for family, target in targets:
         connection = gevent.socket.socket(family, stdlib_socket.SOCK_STREAM)
+        _dialed.add(connection)
         try:
             connection.settimeout(max(deadline - time.monotonic(), 0.001))
             connection.connect(target)
