@@ -202,7 +202,8 @@ class Messenger:
     # -- old claims -------------------------------------------------------------------------------------------------
 
     def _tidy(self, connection: Connection) -> int:
-        return len(delete_some(connection, inbox, inbox.c.claimed_at < self._time() - self._keep, limit=STEP))
+        old = inbox.c.claimed_at < self._time() - self._keep
+        return delete_some(connection, inbox, old, limit=STEP, order=inbox.c.claimed_at)
 
 
 def _is_awaited(context: Context) -> bool:

@@ -231,12 +231,11 @@ class Settling:
     def _tidy(self, connection: Connection) -> int:
         """Remove what was settled long ago, and receipts of it."""
         old = outbox.c.settled_at < self._time() - self._keep_for
-        gone = delete_some(connection, outbox, old, limit=STEP, returning=outbox.c.event_id)
-        for first in range(0, len(gone), 1000):
-            connection.execute(sa.delete(receipts).where(receipts.c.event_id.in_(gone[first : first + 1000])))
+        answers = (outbox.c.event_id, receipts.c.event_id)
+        gone = delete_some(connection, outbox, old, limit=STEP, order=outbox.c.settled_at, also=answers)
         if self._receipts is None:
             self._give_up(connection)
-        return len(gone)
+        return gone
 
     def _give_up(self, connection: Connection) -> None:
         """Settle rows that want receipts where for long no outbox has asked for any: they would stay for ever."""

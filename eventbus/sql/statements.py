@@ -59,20 +59,52 @@ def within(rows: Sequence[Any], most: int) -> list[int]:
 def delete_some(
     connection: Connection,
     table: sa.Table,
-    where: sa.ColumnElement[bool],
+    before: sa.ColumnElement[bool],
     *,
     limit: int,
-    returning: sa.ColumnElement[Any] | None = None,
-) -> list[Any]:
-    """Delete up to `limit` rows as one set, passing over those that others hold; return a column of them.
+    order: sa.Column[Any],
+    also: tuple[sa.Column[Any], sa.Column[Any]] | None = None,
+) -> int:
+    """Delete up to `limit` rows as one set, passing over those that others hold; return how many.
 
-    Rows are named by where they lie: a set of keys would make the planner look through the whole table when it errs.
+    Rows are named by where they lie: a set of keys would make the planner look through the whole table when it errs. They
+    are taken in the order of an index: from its beginning, dead rows that no vacuum has seen yet cost next to nothing.
+
+    Args:
+        order: the column of that index.
+        also: a column of the table and one of another table, whose rows go too where the two are equal.
     """
-    place: sa.ColumnElement[Any] = sa.literal_column("rowid" if is_sqlite(connection) else "ctid")
-    chosen = skip_locked(sa.select(place).select_from(table).where(where).limit(limit))
-    mine = place.in_(chosen) if is_sqlite(connection) else place == sa.any_(sa.func.array(chosen.scalar_subquery()))
-    gone = sa.delete(table).where(mine).returning(sa.literal(1) if returning is None else returning)
-    return list(connection.scalars(gone))
+    if is_sqlite(connection):
+        return _delete_some_here(connection, table, before, limit, order, also)
+    place: sa.ColumnElement[Any] = sa.literal_column("ctid")
+    chosen = skip_locked(sa.select(place).select_from(table).where(before).order_by(order).limit(limit))
+    gone = sa.delete(table).where(place == sa.any_(sa.func.array(chosen.scalar_subquery())))
+    if also is None:
+        return connection.execute(gone).rowcount
+    # one statement: to send thousands of keys back and forth costs more than all the rest
+    mine, theirs = also
+    keys = gone.returning(mine).cte("gone")
+    others = sa.delete(theirs.table).where(theirs == sa.any_(sa.func.array(sa.select(keys.c[mine.name]).scalar_subquery())))
+    return connection.scalar(sa.select(sa.func.count()).select_from(keys).add_cte(others.cte("others"))) or 0
+
+
+def _delete_some_here(
+    connection: Connection,
+    table: sa.Table,
+    before: sa.ColumnElement[bool],
+    limit: int,
+    order: sa.Column[Any],
+    also: tuple[sa.Column[Any], sa.Column[Any]] | None,
+) -> int:
+    place: sa.ColumnElement[Any] = sa.literal_column("rowid")
+    gone = sa.delete(table).where(place.in_(sa.select(place).select_from(table).where(before).order_by(order).limit(limit)))
+    if also is None:
+        return connection.execute(gone).rowcount
+    mine, theirs = also
+    keys = list(connection.scalars(gone.returning(mine)))
+    for first in range(0, len(keys), 1000):
+        connection.execute(sa.delete(theirs.table).where(theirs.in_(keys[first : first + 1000])))
+    return len(keys)
 
 
 # -- a lock for the register of subscribers -------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from eventbus import ConfigurationError, Retry, Service
 from eventbus.errors import DatabaseUnreachableError
 from eventbus.sql import Database, Inbox, Outbox, SqlContext, metadata, upgrade
-from eventbus.sql.statements import lock_register, may_settle
-from eventbus.sql.tables import VERSION, schema
+from eventbus.sql.statements import delete_some, lock_register, may_settle
+from eventbus.sql.tables import VERSION, receipts, schema
 from eventbus.sql.tables import inbox as claims
 from eventbus.sql.tables import outbox as table
 from tests.conftest import sqlite_alone
@@ -64,13 +64,15 @@ def shape(connection: sa.Connection) -> dict[str, object]:
 
 def make_old(database: Database) -> None:
     """Make the tables of version 1, with a claim in them."""
+    serial, data, real = ("INTEGER", "BLOB", "DOUBLE") if database.is_sqlite else ("BIGSERIAL", "BYTEA", "DOUBLE PRECISION")
     old = [
-        "CREATE TABLE eventbus_outbox (id INTEGER PRIMARY KEY, event_id VARCHAR(64) UNIQUE NOT NULL, "
-        "topic VARCHAR(64) NOT NULL, type VARCHAR(1024) NOT NULL, body BYTEA NOT NULL, "
-        "created_at FLOAT NOT NULL, due_at FLOAT NOT NULL, expires_at FLOAT, wants_receipts BOOLEAN NOT NULL, "
-        "leased_until FLOAT NOT NULL, published_at FLOAT, attempts INTEGER NOT NULL, next_at FLOAT, settled_at FLOAT)",
-        "CREATE TABLE eventbus_inbox (channel VARCHAR(64), event_id VARCHAR(64), claimed_at FLOAT NOT NULL, "
-        "PRIMARY KEY (channel, event_id))",
+        f"CREATE TABLE eventbus_outbox (id {serial} PRIMARY KEY NOT NULL, event_id VARCHAR(64) NOT NULL, "
+        f"topic VARCHAR(64) NOT NULL, type VARCHAR(1024) NOT NULL, body {data} NOT NULL, "
+        f"created_at {real} NOT NULL, due_at {real} NOT NULL, expires_at {real}, wants_receipts BOOLEAN NOT NULL, "
+        f"leased_until {real} NOT NULL, published_at {real}, attempts INTEGER NOT NULL, next_at {real}, settled_at {real}, "
+        "UNIQUE (event_id))",
+        "CREATE TABLE eventbus_inbox (channel VARCHAR(64), event_id VARCHAR(64), "
+        f"claimed_at {real} NOT NULL, PRIMARY KEY (channel, event_id))",
         "INSERT INTO eventbus_inbox VALUES ('fulfillment', 'id-1', 5.0)",
     ]
     for statement in old:
@@ -123,13 +125,37 @@ def test_clean_up_goes_on_while_there_is_more(shop: Shop) -> None:
     count, old = 12_000, 1.0
     row = {"topic": "placed", "type": "Placed", "body": b"x", "created_at": old, "due_at": 0.0, "wants_receipts": False}
     rows = [{**row, "event_id": f"e{n}", "published_at": old, "attempts": 1, "settled_at": old} for n in range(count)]
+    rows.append({**rows[0], "event_id": "young", "settled_at": shop.harness.clock.time()})
     shop.orders.transact(lambda connection: connection.execute(sa.insert(table), rows))
+    answers = [{"event_id": each["event_id"], "channel": "f"} for each in rows]
+    shop.orders.transact(lambda connection: connection.execute(sa.insert(receipts), answers))
     claimed = [{"channel": "f", "event_id": f"e{n}", "claimed_at": old} for n in range(count)]
     shop.fulfillment.transact(lambda connection: connection.execute(sa.insert(claims), claimed))
     shop.start()
     shop.harness.advance(61.0, timeout=60.0)
-    assert rows_of(shop.orders, table) == []
+    assert [row.event_id for row in rows_of(shop.orders, table)] == ["young"]
+    assert [row.event_id for row in rows_of(shop.orders, receipts)] == ["young"]
     assert rows_of(shop.fulfillment, claims) == []
+
+
+def test_rows_that_somebody_holds_are_passed_over_by_the_clean_up(postgres: Database) -> None:
+    postgres.create_tables(metadata)
+    row = {"topic": "t", "type": "T", "body": b"x", "created_at": 1.0, "due_at": 0.0, "wants_receipts": True}
+    rows = [{**row, "event_id": f"e{n}", "published_at": 1.0, "settled_at": 1.0 + n} for n in range(10)]
+    answers = [{"event_id": f"e{n}", "channel": "f"} for n in range(10)]
+    postgres.transact(lambda connection: connection.execute(sa.insert(table), rows))
+    postgres.transact(lambda connection: connection.execute(sa.insert(receipts), answers))
+
+    def clean(connection: sa.Connection) -> int:
+        pair = (table.c.event_id, receipts.c.event_id)
+        return delete_some(connection, table, table.c.settled_at < 7.0, limit=4, order=table.c.settled_at, also=pair)
+
+    with postgres.engine.begin() as holder:
+        holder.execute(sa.select(table.c.id).where(table.c.event_id == "e1").with_for_update())
+        assert [postgres.chore(clean) for _ in range(3)] == [4, 1, 0]
+    assert postgres.chore(clean) == 1
+    assert [each.event_id for each in rows_of(postgres, table)] == ["e6", "e7", "e8", "e9"]
+    assert sorted(str(each.event_id) for each in rows_of(postgres, receipts)) == ["e6", "e7", "e8", "e9"]
 
 
 def test_a_database_that_does_not_answer_says_so() -> None:
