@@ -1,6 +1,7 @@
 # One image for each service: docker build --build-arg SERVICE=orders .
 # It holds the library, that one service and what the two need from the lock file; nothing of the other services.
-FROM python:3.13-slim-trixie AS build
+ARG PYTHON_IMAGE=python:3.13-slim-trixie
+FROM ${PYTHON_IMAGE} AS build
 # the extension in C is built where a compiler can be had; without it Python does its work, slower
 RUN apt-get update -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20 \
     && apt-get install -qq -y --no-install-recommends gcc libc6-dev >/dev/null && rm -rf /var/lib/apt/lists/* \
@@ -18,7 +19,7 @@ COPY services/${SERVICE} /opt/app/services/${SERVICE}
 # compiled here, since the root file system is read-only when it runs
 RUN /opt/service/bin/python -m compileall -q /opt/app
 
-FROM python:3.13-slim-trixie
+FROM ${PYTHON_IMAGE}
 ARG SERVICE
 ARG ATTRIBUTE=service
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin service
