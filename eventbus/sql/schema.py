@@ -1,9 +1,8 @@
 """Schema: which version the library's own tables have, and how older ones become this one.
 
-`upgrade` serves `Database.create_tables`, `eventbus outbox tables --create`, and a revision of Alembic's::
-
-    def upgrade() -> None:
-        eventbus.sql.upgrade(op.get_bind())
+`upgrade` serves `Database.create_tables`, `eventbus outbox tables --create`, and Alembic, whose revisions lie in
+`migrations/`: a branch `eventbus` of their own beside the user's, with
+`version_locations = %(here)s/versions eventbus:sql/migrations`.
 
 Statements are those that both databases know. Rows stay; what an older version wrote is understood.
 """
@@ -12,6 +11,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.engine.mock import MockConnection
 
 from eventbus.errors import ConfigurationError
 from eventbus.sql.statements import insert_once, is_sqlite
@@ -20,8 +20,8 @@ from eventbus.sql.tables import VERSION, inbox, metadata, outbox, receipts_due, 
 _LOCK = 0x6576656E  # any number that nothing else locks; "even"
 _NAME = "eventbus"
 HOW = (
-    "run `eventbus outbox tables --create --database URL`, call database.create_tables(eventbus.sql.metadata), or "
-    "eventbus.sql.upgrade(op.get_bind()) in a revision of Alembic"
+    "run `eventbus outbox tables --create --database URL`, call database.create_tables(eventbus.sql.metadata), or with "
+    "Alembic add eventbus:sql/migrations to version_locations and run `alembic upgrade heads`"
 )
 """What makes the tables, for messages."""
 
@@ -63,13 +63,21 @@ def check(connection: Connection) -> None:
         raise ConfigurationError(f"{where} has no table {', '.join(sorted(lost))}: {HOW}")
 
 
-def upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection | MockConnection) -> None:
     """Bring the library's own tables to this version, in the caller's transaction: make what is missing, change what is
     older.
 
+    Args:
+        connection: one of those that only write statements down is what Alembic gives with `--sql`, and is refused.
+
     Raises:
-        ConfigurationError: they are newer.
+        ConfigurationError: they are newer, or nothing can be asked of the connection.
     """
+    if isinstance(connection, MockConnection):
+        raise ConfigurationError(
+            "tables eventbus_* cannot be written down as SQL: what is to be done depends on what is there. Leave out --sql"
+        )
+    lock(connection)
     found = version_of(connection)
     if found is not None:
         if found > VERSION:
@@ -81,6 +89,13 @@ def upgrade(connection: Connection) -> None:
     insert_once(connection, schema, [{"name": _NAME, "version": VERSION}])
     if found is not None and found < VERSION:
         connection.execute(sa.update(schema).where(schema.c.name == _NAME).values(version=VERSION))
+
+
+def no_way_back() -> ConfigurationError:
+    """Return the error of who asks for an older version."""
+    return ConfigurationError(
+        "tables eventbus_* do not go back to an older version: it would lose what that one cannot hold. Restore a backup"
+    )
 
 
 def _to_2(connection: Connection) -> None:
