@@ -6,8 +6,7 @@ broker is asked what it holds (`evidence.py`): only what it lost goes out again,
 that, and not before; then it has a growing pause, so that a receiver that never answers gets a copy now and then and no
 storm.
 
-Where the broker cannot be asked, time alone must do: the message timeout, and the growing pauses.
-"""
+Where the broker cannot be asked, time alone must do: the message timeout, and the growing pauses."""
 
 from __future__ import annotations
 
@@ -41,6 +40,7 @@ _PAGES = 20
 _MOST_WAITING = 2000
 """Most events of one channel that are looked at closely: what more is lost has its turn when these are sent."""
 _BYTES = 4 * 1024 * 1024
+_SKEW = 5.0  # seconds by which the clocks of replicas may differ unnoticed
 _NEXT = 1000
 """Newest rows that are looked at for the next date."""
 
@@ -119,9 +119,8 @@ class Repeats:
     def _next(self, connection: Connection) -> list[float]:
         """Return in how many seconds rows are due, or topics that have rows which came due since they were swept."""
         now = self._time()
-        newest = (
-            sa.select(outbox.c.topic, outbox.c.next_at).where(_IS_OPEN).order_by(outbox.c.id.desc()).limit(_NEXT).subquery()
-        )
+        when = sa.case((self._is_odd(now), now), else_=outbox.c.next_at).label("next_at")
+        newest = sa.select(outbox.c.topic, when).where(_IS_OPEN).order_by(outbox.c.id.desc()).limit(_NEXT).subquery()
         is_later = newest.c.next_at > now
         found = sa.select(
             newest.c.topic,
@@ -155,8 +154,10 @@ class Repeats:
         """Look at one page; return its last row where there may be more."""
         now = self._time()
         columns = (outbox.c.id, outbox.c.published_at, outbox.c.expires_at)
-        due = (outbox.c.topic == topic) & _IS_OPEN & (outbox.c.next_at <= now) & (outbox.c.id > after)
-        rows = list(connection.execute(sa.select(*columns).where(due).order_by(outbox.c.id).limit(_PAGE)))
+        mine = (outbox.c.topic == topic) & _IS_OPEN & (outbox.c.id > after)
+        connection.execute(sa.update(outbox).where(mine, self._is_odd(now)).values(next_at=now))
+        due = sa.select(*columns).where(mine, outbox.c.next_at <= now).order_by(outbox.c.id).limit(_PAGE)
+        rows = list(connection.execute(due))
         if not rows:
             return None
         is_settling = may_settle(connection)
@@ -180,8 +181,12 @@ class Repeats:
             still = sa.select(outbox.c.id).where(outbox.c.id.in_(done), outbox.c.settled_at.is_(None)).order_by(outbox.c.id)
             locked = list(connection.scalars(skip_locked(still)))
             connection.execute(sa.update(outbox).where(outbox.c.id.in_(locked)).values(settled_at=now))
-        last: int = rows[-1].id
-        return last if len(rows) == _PAGE else None
+        return int(rows[-1].id) if len(rows) == _PAGE else None
+
+    def _is_odd(self, now: float) -> sa.ColumnElement[bool]:
+        """Rows that wait longer than any pause is: a replica whose clock is ahead published them."""
+        first = (outbox.c.attempts <= 1) & (outbox.c.next_at > now + self._timeout + _SKEW)
+        return first | (outbox.c.next_at > now + self._policy.ceiling + _SKEW)
 
     # -- judging ----------------------------------------------------------------------------------------------------
 
@@ -291,5 +296,5 @@ class Repeats:
             by_attempts.setdefault(row.attempts, []).append(row.id)
         for attempts, ids in by_attempts.items():
             wait = min(self._timeout * self._policy.factor ** min(attempts, 64), self._policy.ceiling)
-            change = sa.update(outbox).where(outbox.c.id.in_(ids))
-            connection.execute(change.values(attempts=attempts + 1, next_at=now + wait, leased_until=0.0))
+            values = {"attempts": attempts + 1, "next_at": now + wait, "leased_until": 0.0}
+            connection.execute(sa.update(outbox).where(outbox.c.id.in_(ids)).values(values))
