@@ -44,7 +44,9 @@ def shop(new_database: Callable[..., Database], nsqd: Nsqd) -> Iterator[Shop]:
 def relay(plain: sa.Engine, nsqd: Nsqd, *more: str) -> Forked:
     url = plain.url.render_as_string(hide_password=False)
     options = ("--database", url, "--bus", nsqd.url, "--source", "billing-relay", "--poll", "0.1", *more)
-    return Forked("eventbus.cli", "relay", *options, cwd=Path.cwd())
+    # what a killed relay had leased is free after twice this time and 5 s
+    environment = {"EVENTBUS_PUBLISH_TIMEOUT": "5"}
+    return Forked("eventbus.cli", "relay", *options, cwd=Path.cwd(), environment=environment)
 
 
 def place(plain: sa.Engine, *numbers: int) -> None:
