@@ -39,6 +39,7 @@ from eventbus.runtime.randomness import SYSTEM, Randomness
 from eventbus.runtime.redaction import several
 from eventbus.service import Service
 from eventbus.settings import BusSettings
+from eventbus.signing import signing
 from eventbus.wire.codec import CODECS
 from eventbus.wire.limits import RESERVE
 
@@ -79,7 +80,7 @@ class Bus:
         name = codec or self.settings.codec
         if name not in CODECS:
             raise ConfigurationError(f"Bus: unknown codec {name!r}; known are {', '.join(CODECS)}")
-        self.engine: Engine = engine or open_engine(url or self.settings.url)
+        self.engine: Engine = signing(engine or open_engine(url or self.settings.url), self.settings)
         self.source = source or self.settings.source or Path(sys.argv[0]).stem or "python"
         self.middleware = tuple(middleware)
         self.publish_timeout = self.settings.publish_timeout
@@ -169,8 +170,7 @@ class Bus:
         All are encoded before the first is sent. On an error some may have been published: publish the same objects
         again.
 
-        Raises:
-            As `publish`.
+        Raises: as `publish`.
         """
         self._check_open()
         return self.publisher.publish_all(events, self.publish_timeout if timeout is None else timeout)

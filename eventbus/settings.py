@@ -45,6 +45,11 @@ class BusSettings(BaseSettings):
     """Whether services and events must fit their published contracts to start and to be published."""
     contracts_from: str = Field(default="contracts", repr=False)
     """Folder, wheel or http(s) address of the contracts; not printed either."""
+    sign: Literal["off", "write", "require"] = "off"
+    """Whether what is published is signed, and whether what comes in must be. `write` signs and tells what `require` would
+    park: the step between the two."""
+    keys_file: str | None = Field(default=None, repr=False)
+    """TOML file with the keys of this program and of those whom it believes."""
     tracebacks: bool = False
     """Whether the log line of a failed handler carries its stack at every level, and not only at debug."""
     grace: float = Field(default=20.0, ge=0)

@@ -50,6 +50,7 @@ def show(letter: DeadLetter) -> None:
         ("id", letter.id),
         ("type", letter.event_type or "unknown"),
         ("from", f"{letter.topic} on channel {letter.channel}"),
+        *([("proof", letter.proof)] if letter.proof else []),
         ("reason", letter.reason),
         ("error", letter.error or "none"),
         ("place", letter.place or "unknown"),
@@ -84,6 +85,8 @@ def tree(letter: DeadLetter) -> dict[str, Any]:
         "first": letter.first.isoformat(),
         "parked": letter.last.isoformat(),
     }
+    if letter.proof:
+        found["proof"] = letter.proof
     try:
         found["event"] = letter.envelope().attributes("application/json")
     except DecodeError as error:

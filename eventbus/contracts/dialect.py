@@ -26,6 +26,8 @@ TEXT = "x-text"
 """`strip`: a reader takes blanks away at both ends before it looks at anything else."""
 NAMES = "x-names"
 """Names under which a reader finds a field, the first that is there: each a list of keys and indices from the outside in."""
+LONGEST = 2**20
+"""Largest least length that is taken: no message holds more."""
 
 WORDS = frozenset({"title", "description", "examples", "$comment"})
 """What may be mended in a published contract."""
@@ -91,3 +93,12 @@ def target(reference: str, root: Schema) -> Any:
     if not reference.startswith("#/$defs/"):
         raise KeyError(reference)
     return root["$defs"][reference.removeprefix("#/$defs/").replace("~1", "/").replace("~0", "~")]
+
+
+def needs_too_much(schema: Schema) -> str | None:
+    """Return the bound of a schema for which no message has room: a value would be made before anybody could look at it."""
+    inner = schema.get(BYTES, {}).get("minLength", 0)
+    if inner > LONGEST:
+        return f"{BYTES} minLength {inner:,}"
+    words = ("minLength", "minItems", "minProperties")
+    return next((f"{word} {schema[word]:,}" for word in words if schema.get(word, 0) > LONGEST), None)

@@ -19,6 +19,7 @@ from eventbus.contracts.dialect import (
     COMPARED,
     DECIMAL,
     DIALECT,
+    LONGEST,
     MADE,
     NAMES,
     REMARKS,
@@ -222,7 +223,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _is_number),
     "multipleOf": lambda value: _is_number(value) and value > 0,
     **dict.fromkeys(("minItems", "minProperties"), lambda value: _is_count(value, _MOST)),
-    "minLength": lambda value: _is_count(value, 2**20),
+    "minLength": lambda value: _is_count(value, LONGEST),
     **dict.fromkeys(("maxItems", "maxProperties", "maxLength"), _is_count),
     "pattern": lambda value: isinstance(value, str) and bool(re.compile(value)),
     "format": lambda value: isinstance(value, str),
@@ -238,7 +239,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     BYTES: lambda value: (
         isinstance(value, Mapping)
         and value.keys() <= {"minLength", "maxLength"}
-        and all(_is_count(each, 2**20 if word == "minLength" else 2**53) for word, each in value.items())
+        and all(_is_count(each, LONGEST if word == "minLength" else 2**53) for word, each in value.items())
     ),
     URL: lambda value: isinstance(value, Mapping) and _are_texts(value.get("schemes")) and bool(value["schemes"]),
     TEXT: lambda value: isinstance(value, Mapping) and isinstance(value.get("strip"), bool),

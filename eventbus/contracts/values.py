@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from eventbus.contracts.conform import Conformance
-from eventbus.contracts.dialect import Schema, target
+from eventbus.contracts.dialect import Schema, needs_too_much, target
 from eventbus.contracts.joining import join
 from eventbus.contracts.texts import integer_edges, number, number_edges, plain_text, text_edges
 from eventbus.errors import ContractError
@@ -118,6 +118,8 @@ class _Maker:
         raise problem or ContractError("no example could be made: nothing is allowed in one place")
 
     def _plain(self, schema: Schema, depth: int) -> Any:
+        if excess := needs_too_much(schema):
+            raise ContractError(f"no example could be made: {excess}, and no message holds so much")
         if "const" in schema:
             return schema["const"]
         if "enum" in schema:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import gevent
@@ -11,7 +12,9 @@ import gevent.event
 
 from eventbus.dead_letters.letter import DeadLetter, read_letter
 from eventbus.engines.base import Delivery, Engine, Subscription
+from eventbus.errors import DecodeError
 from eventbus.names import PARKED, check_name, dead_letter_topic
+from eventbus.signing import signer_of
 from eventbus.wire.codec import Limits
 
 _HOLD = 1000  # deliveries a subscription holds at once; below nsqd's limit of 2,500
@@ -33,6 +36,7 @@ class ParkedLetters:
         self.channel = check_name(channel, kind="channel")
         self.dead_topic = dead_letter_topic(topic, channel)
         self._engine = engine
+        self._signer = signer_of(engine)
         self._timeout = timeout
 
     def count(self) -> int:
@@ -107,5 +111,13 @@ class ParkedLetters:
                 continue
             if letter.is_kept:
                 kept.add(delivery.body)
-            held.append((delivery, letter))
+            held.append((delivery, letter if self._signer is None else replace(letter, proof=self._proof(letter))))
         return held
+
+    def _proof(self, letter: DeadLetter) -> str:
+        """Return whose word the event of a letter is."""
+        assert self._signer is not None
+        try:
+            return self._signer.proof(self.topic, letter.envelope())
+        except DecodeError:
+            return "no event"

@@ -49,6 +49,7 @@ class DeadLetter:
         size: bytes of the original; more than `body` has where only its beginning could be kept.
         limits: what `envelope` accepts.
         is_kept: whether the service's database keeps it too, until it was handled or discarded.
+        proof: whose word the event is, where events are signed: "signed by orders-1", "not signed", "wrong key: ...".
     """
 
     id: str
@@ -65,6 +66,7 @@ class DeadLetter:
     size: int = -1
     limits: Limits = DEFAULT_LIMITS
     is_kept: bool = False
+    proof: str = ""
 
     @property
     def is_whole(self) -> bool:

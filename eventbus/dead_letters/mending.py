@@ -11,7 +11,8 @@ from eventbus.dead_letters.letter import DeadLetter
 from eventbus.engines.base import Engine
 from eventbus.errors import DecodeError, EncodeError, ReplayError
 from eventbus.event import event_info, event_topic
-from eventbus.wire.codec import CODECS, dump
+from eventbus.signing import for_copies, signer_of
+from eventbus.wire.codec import CODECS, dump, rewrite
 from eventbus.wire.envelope import REPEATED, Envelope
 from eventbus.wire.identity import InstantWriter, new_id
 
@@ -36,6 +37,8 @@ class DeadLetters:
         self.channel = self._parked.channel
         self.dead_topic = self._parked.dead_topic
         self._engine = engine
+        self._copies = for_copies(engine)
+        self._signer = signer_of(engine)
         self._timeout = timeout
 
     def count(self) -> int:
@@ -127,7 +130,7 @@ class DeadLetters:
                     if body is None:
                         continue
                     if body:
-                        self._engine.publish(self.topic, body, delay=0.0, timeout=self._timeout)
+                        self._copies.publish(self.topic, body, delay=0.0, timeout=self._timeout)
                     delivery.finish()
                     done += 1
                     if on_each is not None:
@@ -148,10 +151,14 @@ class DeadLetters:
     def _copy(self, letter: DeadLetter) -> bytes:
         """Return the event for its channel alone, as if it had never been tried."""
         envelope = letter.envelope()
+        if self._signer is not None and self._signer.mode == "require":
+            doubt = self._signer.doubt(self.topic, envelope)
+            if doubt is not None:
+                raise DecodeError(f"{doubt}: whoever put it there, nobody would take it; discard it")
         envelope.replay_for = self.channel
         envelope.prior_attempts = 0
         envelope.deliver_at = None
         if envelope.extensions is not None and REPEATED in envelope.extensions:
             # an inbox passes over what an outbox sends again while it is a dead letter, and this is the opposite of that
             envelope.extensions = {name: value for name, value in envelope.extensions.items() if name != REPEATED}
-        return CODECS["json" if letter.body[:1] == b"{" else "msgpack"]().encode(envelope)
+        return rewrite(envelope, letter.body)

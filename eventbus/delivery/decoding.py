@@ -10,13 +10,16 @@ from eventbus.delivery.routes import Route, first_fault
 from eventbus.delivery.unbegun import Unbegun
 from eventbus.engines.base import Delivery
 from eventbus.errors import DecodeError
+from eventbus.signing import signer_of
 from eventbus.wire.codec import Limits, decode
 
 
 class Decoder:
     """Opens the deliveries of one topic of one service."""
 
-    def __init__(self, source: Source, acknowledger: Acknowledger, routes: Mapping[str, Route], unbegun: Unbegun) -> None:
+    def __init__(
+        self, source: Source, topic: str, acknowledger: Acknowledger, routes: Mapping[str, Route], unbegun: Unbegun
+    ) -> None:
         self.unknown_fields = 0
         """Events that had more fields than their handler reads."""
         self._source = source
@@ -25,6 +28,9 @@ class Decoder:
         self._unbegun = unbegun
         self._limits = Limits(max_bytes=source.host.engine.max_message_bytes)
         self._max_depth = source.host.max_depth
+        self._signer = signer_of(source.host.engine)
+        self._topic = topic
+        self._channel = source.service.channel
 
     def open(self, delivery: Delivery) -> tuple[Route, Received] | None:
         """Return what is to be handled and by whom; None where the delivery got its answer here."""
@@ -33,6 +39,12 @@ class Decoder:
         except DecodeError as error:
             self._acknowledger.park(delivery, None, f"not decodable: {error.reason}", None, delivery.attempts)
             return None
+        if self._signer is not None:
+            doubt = self._signer.refuses(self._topic, self._channel, envelope)
+            if doubt is not None:
+                # as bytes of nobody: what it says of itself settles nothing and frees nothing
+                self._acknowledger.park(delivery, None, doubt, None, delivery.attempts)
+                return None
         attempt = self._unbegun.attempt(delivery) if self._unbegun.counts else delivery.attempts
         if envelope.replay_for is not None or envelope.deliver_at is not None or envelope.expires_at is not None:
             if not self._acknowledger.is_due(delivery, envelope):

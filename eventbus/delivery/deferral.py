@@ -14,7 +14,8 @@ from eventbus.engines.base import Delivery, Engine
 from eventbus.errors import DecodeError
 from eventbus.runtime.guarded_log import guarded_log
 from eventbus.runtime.redaction import one_line
-from eventbus.wire.codec import CODECS, Limits, decode
+from eventbus.signing import for_copies
+from eventbus.wire.codec import Limits, decode, rewrite
 from eventbus.wire.envelope import MAX_COUNT, Envelope
 from eventbus.wire.limits import LONGEST_WAIT
 
@@ -30,7 +31,7 @@ class Deferral:
     """Puts copies in the place of deliveries of one topic and channel."""
 
     def __init__(self, engine: Engine, topic: str, channel: str, waits: ShortWaits) -> None:
-        self._engine = engine
+        self._engine = for_copies(engine)
         self._waits = waits
         self._topic = topic
         self._channel = channel
@@ -119,4 +120,4 @@ class Deferral:
         copy.prior_attempts = min(max(prior_attempts, 0), MAX_COUNT)
         if deliver_at is not None:
             copy.deliver_at = deliver_at
-        return CODECS["json" if body[:1] == b"{" else "msgpack"]().encode(copy)
+        return rewrite(copy, body)

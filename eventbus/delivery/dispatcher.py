@@ -84,7 +84,7 @@ class Dispatcher:
         self._routes = {
             binding.type_name: Route(binding, service.name, host.middleware, clock, release) for binding in bindings
         }
-        self.decoder = Decoder(self, self._acknowledger, self._routes, self.unbegun)
+        self.decoder = Decoder(self, topic, self._acknowledger, self._routes, self.unbegun)
         self._aging = Aging(
             DeadLetters(host.engine, topic, self.channel, timeout=host.publish_timeout),
             clock,

@@ -24,7 +24,7 @@ from eventbus.sql.receipts import Receipts
 from eventbus.sql.register import Register
 from eventbus.sql.statements import may_settle, skip_locked, within
 from eventbus.sql.tables import outbox, subscribers
-from eventbus.wire.codec import CODECS, decode
+from eventbus.wire.codec import decode, rewrite
 from eventbus.wire.envelope import REPEATED
 
 if TYPE_CHECKING:
@@ -285,8 +285,7 @@ class Repeats:
                 envelope = decode(row.body)
                 envelope.replay_for = channel
                 envelope.extensions = {**(envelope.extensions or {}), REPEATED: True}
-                codec = CODECS["json" if row.body[:1] == b"{" else "msgpack"]()
-                copies.append(codec.encode(envelope))
+                copies.append(rewrite(envelope, row.body))
         return copies
 
     def _mark(self, connection: Connection, rows: Sequence[_Row]) -> None:

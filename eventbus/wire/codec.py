@@ -1,6 +1,7 @@
 """Codec: envelope to bytes and back; msgpack by default, CloudEvents JSON as the other.
 
-A reader tells the two apart by the first byte: `{` opens JSON, a map header opens msgpack. Whatever the bytes are,
+A reader tells them apart by the first byte: `{` opens JSON, a map header msgpack, and an array a signed message that holds
+one of the two (`sealed.py`). Whatever the bytes are,
 `decode` returns an envelope or raises `DecodeError`, within limits that are checked before and while decoding.
 
 Three readers stand one behind the other, each for what the one before leaves. The extension in C, where it was built
@@ -19,18 +20,33 @@ from typing import Any, NoReturn, Protocol
 import msgpack
 
 from eventbus.errors import DecodeError, EncodeError
+from eventbus.wire.copies import follow, seal_copy
 from eventbus.wire.dumping import dump
 from eventbus.wire.envelope import Envelope, read_attributes, read_plain_attributes
 from eventbus.wire.limits import DEFAULT_LIMITS, Limits, walk
 from eventbus.wire.packing import CONTAINERS, LONG_HEADS, pack, read_plainly
 from eventbus.wire.scanning import scan
+from eventbus.wire.sealed import HEAD, read_seal
 
-__all__ = ["CODECS", "DEFAULT_LIMITS", "JSON", "MSGPACK", "Codec", "JsonCodec", "Limits", "MsgpackCodec", "decode", "dump"]
+__all__ = [
+    "CODECS",
+    "DEFAULT_LIMITS",
+    "JSON",
+    "MSGPACK",
+    "Codec",
+    "JsonCodec",
+    "Limits",
+    "MsgpackCodec",
+    "decode",
+    "dump",
+    "rewrite",
+]
 
 MSGPACK = "application/msgpack"
 JSON = "application/json"
 SMALL = 65_536
 """Bytes of a body that cannot pass a limit of counts."""
+_SEALED = bytes([HEAD])
 _MAP_HEADS = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
 
 
@@ -99,6 +115,8 @@ def decode(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Envelope:
             if tree is not None:
                 # the tree is proven whichever of the two reads its attributes
                 return read_plain_attributes(tree) or read_attributes(tree)
+        if body[:1] == _SEALED:
+            return _decode_sealed(body, limits)
         tree = _read_carefully(body, limits)
         return read_plain_attributes(tree) or read_attributes(tree)
     except DecodeError as error:
@@ -106,6 +124,28 @@ def decode(body: bytes, limits: Limits = DEFAULT_LIMITS) -> Envelope:
         raise
     except Exception as error:  # whatever a decoder raises about bytes is about the bytes
         raise DecodeError(_describe(body, error), body=body) from error
+
+
+def _decode_sealed(body: bytes, limits: Limits) -> Envelope:
+    if len(body) > limits.max_bytes:
+        raise _too_long(body, limits)
+    seal = read_seal(body)
+    envelope = decode(seal.body, limits)
+    envelope.seal = seal
+    if seal.steer is not None:
+        follow(envelope, seal.steer)
+    return envelope
+
+
+def rewrite(envelope: Envelope, original: bytes) -> bytes:
+    """Return the bytes of an envelope that was read from `original` and steers otherwise now.
+
+    Raises:
+        EncodeError: a value cannot be written.
+    """
+    if envelope.seal is not None:
+        return seal_copy(envelope.seal, envelope)
+    return CODECS["json" if original[:1] == b"{" else "msgpack"]().encode(envelope)
 
 
 def check_counts(body: bytes, event_name: str) -> None:
@@ -130,13 +170,17 @@ def check_counts(body: bytes, event_name: str) -> None:
 
 def _read_carefully(body: bytes, limits: Limits) -> dict[str, Any]:
     if len(body) > limits.max_bytes:
-        raise DecodeError(f"{len(body):,} bytes, and the limit is {limits.max_bytes:,}")
+        raise _too_long(body, limits)
     first = body[0]
     if first in _MAP_HEADS:
         return _read_msgpack_carefully(body, limits)
     if first == 0x7B:
         return _read_json(body, limits)
     raise DecodeError(f"the first byte is 0x{first:02x}: neither a msgpack map nor a JSON object")
+
+
+def _too_long(body: bytes, limits: Limits) -> DecodeError:
+    return DecodeError(f"{len(body):,} bytes, and the limit is {limits.max_bytes:,}")
 
 
 def _describe(body: bytes, error: Exception) -> str:

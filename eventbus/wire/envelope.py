@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eventbus.errors import DecodeError
 from eventbus.wire.identity import InstantWriter, check_range, parse_instant, parse_time
+
+if TYPE_CHECKING:
+    from eventbus.wire.sealed import Seal
 
 SPEC_VERSION = "1.0"
 MAX_ATTRIBUTE_LENGTH = 1024
@@ -59,6 +62,7 @@ class Envelope:
         replay_for: the one channel that a replay is meant for, or None.
         prior_attempts: deliveries that a copy for one channel takes over from the message it replaces.
         extensions: attributes that this version does not know, kept as they came.
+        seal: the signed message that it came in, or None.
     """
 
     # defaults of the class, so that an envelope holds only what its message says
@@ -72,6 +76,7 @@ class Envelope:
     replay_for: str | None = None
     prior_attempts = 0
     extensions: dict[str, Any] | None = None
+    seal: Seal | None = None
 
     def __init__(
         self,
