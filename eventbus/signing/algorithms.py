@@ -3,48 +3,56 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from hashlib import blake2b
-from typing import Protocol
+from hmac import compare_digest
+from typing import Any, Protocol, Self
 
 from eventbus.errors import ConfigurationError
 
+_MOST_BEGUN = 1000
+
 
 class Algorithm(Protocol):
-    """Signs and checks with one key."""
+    """Signs and checks with one key: what begins as `prefix` says, which is the same for many, and goes on with `data`."""
 
-    def sign(self, data: bytes) -> bytes:
-        """Return the signature of `data`."""
+    def sign(self, prefix: bytes, data: bytes) -> bytes:
+        """Return the signature of both."""
         ...
 
-    def is_right(self, data: bytes, signature: bytes) -> bool:
-        """Whether `signature` is one of `data` by this key. Never raises."""
+    def is_right(self, prefix: bytes, data: bytes, signature: bytes) -> bool:
+        """Whether `signature` is one of both by this key. Never raises."""
         ...
 
 
-class _Hmac:
-    """HMAC with SHA-256 (RFC 2104): 32 bytes."""
-
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
-
-    def sign(self, data: bytes) -> bytes:
-        return hmac.digest(self._secret, data, "sha256")
-
-    def is_right(self, data: bytes, signature: bytes) -> bool:
-        return hmac.compare_digest(hmac.digest(self._secret, data, "sha256"), signature)
+class _Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+    def copy(self) -> Self: ...
 
 
-class _Blake2b:
-    """Keyed BLAKE2b (RFC 7693, section 2.9): 32 bytes."""
+class _Keyed:
+    """HMAC with SHA-256 (RFC 2104), or keyed BLAKE2b (RFC 7693, section 2.9): 32 bytes.
 
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+    To begin with a key costs as much as to hash an event, so what was begun with each prefix is kept.
+    """
 
-    def sign(self, data: bytes) -> bytes:
-        return blake2b(data, key=self._secret, digest_size=32).digest()
+    def __init__(self, begin: Callable[[bytes], Any]) -> None:
+        self._begin = begin
+        self._begun: dict[bytes, _Hash] = {}
 
-    def is_right(self, data: bytes, signature: bytes) -> bool:
-        return hmac.compare_digest(blake2b(data, key=self._secret, digest_size=32).digest(), signature)
+    def sign(self, prefix: bytes, data: bytes) -> bytes:
+        begun = self._begun.get(prefix)
+        if begun is None:
+            if len(self._begun) >= _MOST_BEGUN:
+                self._begun.clear()
+            begun = self._begun[prefix] = self._begin(prefix)
+        mine = begun.copy()
+        mine.update(data)
+        return mine.digest()
+
+    def is_right(self, prefix: bytes, data: bytes, signature: bytes) -> bool:
+        return compare_digest(self.sign(prefix, data), signature)
 
 
 class _Ed25519:
@@ -63,13 +71,13 @@ class _Ed25519:
             raise ConfigurationError("ed25519: public is not the public key of private")
         self._public = own or Ed25519PublicKey.from_public_bytes(public or b"")
 
-    def sign(self, data: bytes) -> bytes:
+    def sign(self, prefix: bytes, data: bytes) -> bytes:
         assert self._private is not None, "a key that can sign"
-        return self._private.sign(data)
+        return self._private.sign(prefix + data)
 
-    def is_right(self, data: bytes, signature: bytes) -> bool:
+    def is_right(self, prefix: bytes, data: bytes, signature: bytes) -> bool:
         try:
-            self._public.verify(signature, data)
+            self._public.verify(signature, prefix + data)
         except self._wrong:
             return False
         return True
@@ -84,4 +92,6 @@ def make_algorithm(name: str, secret: bytes | None, private: bytes | None, publi
     if name == "ed25519":
         return _Ed25519(private, public)
     assert secret is not None, "checked when it was read"
-    return _Hmac(secret) if name == "hmac-sha256" else _Blake2b(secret)
+    if name == "blake2b":
+        return _Keyed(lambda prefix: blake2b(prefix, key=secret, digest_size=32))
+    return _Keyed(lambda prefix: hmac.new(secret, prefix, "sha256"))

@@ -87,11 +87,11 @@ class Key(BaseModel):
 
     def may_publish(self, source: str, topic: str) -> bool:
         """Whether it may speak for a source on a topic."""
-        return _fits_one(source, self.sources) and _fits_one(topic, self.topics)
+        return _fits_both(source, self.sources, topic, self.topics)
 
     def may_answer_for(self, channel: str, topic: str) -> bool:
         """Whether it may speak for a channel of a topic."""
-        return _fits_one(channel, self.channels) and _fits_one(topic, self.topics)
+        return _fits_both(channel, self.channels, topic, self.topics)
 
     def is_over(self, now: float) -> bool:
         """Whether it counts no more at `now`, in seconds since 1970."""
@@ -99,8 +99,8 @@ class Key(BaseModel):
 
 
 @lru_cache(maxsize=4096)
-def _fits_one(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+def _fits_both(name: str, names: tuple[str, ...], topic: str, topics: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, each) for each in names) and any(fnmatchcase(topic, each) for each in topics)
 
 
 class Keyring:

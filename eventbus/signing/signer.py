@@ -22,7 +22,8 @@ OVERHEAD = 512
 """Bytes kept free for a signature and what steers a copy."""
 NOT_SIGNED, WRONG_KEY, NOT_ALLOWED = "not signed", "wrong key", "not allowed"
 _EVENT, _STEER = b"eventbus.event.1\0", b"eventbus.steer.1\0"
-_RECEIPTS, _DONE, _DEAD = ".receipts", ".done", ".dead"
+_RECEIPTS = ".receipts"
+_OF_CHANNELS = (_RECEIPTS, ".done", ".dead")
 _SEALED = bytes([HEAD])
 _SAY_EVERY = 60.0
 
@@ -49,7 +50,8 @@ class Signer:
     ) -> None:
         self.mode = mode
         self.refused: Counter[str] = Counter()
-        self._keyring = keyring
+        self._keys, self._algorithms = keyring.keys, keyring.algorithms
+        self._prefixes: dict[str, bytes] = {}
         self._time = time
         self._monotonic = monotonic
         self._mine = keyring.sign_with
@@ -69,7 +71,7 @@ class Signer:
         if body[:1] != _SEALED:
             if is_copy:
                 return body
-            return write_seal(Seal(self._mine, self._sign(_of_event(topic, body)), None, body))
+            return write_seal(Seal(self._mine, self._sign(self._of_event(topic), body), None, body))
         try:
             seal = read_seal(body)
         except DecodeError:
@@ -77,7 +79,7 @@ class Signer:
         steer = seal.steer
         if steer is None or steer.signature:
             return body
-        signature = self._sign(_of_steer(topic, seal, steer))
+        signature = self._sign(*_of_steer(topic, seal, steer))
         return write_seal(Seal(seal.key, seal.signature, Steer(self._mine, signature, steer.said), seal.body))
 
     # -- what comes in ----------------------------------------------------------------------------------------------
@@ -108,7 +110,7 @@ class Signer:
         seal = envelope.seal
         if seal is None:
             return NOT_SIGNED
-        key = self._key(seal.key, _of_event(topic, seal.body), seal.signature)
+        key = self._key(seal.key, self._of_event(topic), seal.body, seal.signature)
         if isinstance(key, str):
             return key
         if not _may_say(key, topic, envelope):
@@ -118,7 +120,7 @@ class Signer:
             return None
         if not steer.signature:
             return f"{NOT_SIGNED}: what steers the copy"
-        by = self._key(steer.key, _of_steer(topic, seal, steer), steer.signature)
+        by = self._key(steer.key, *_of_steer(topic, seal, steer), steer.signature)
         if isinstance(by, str):
             return f"{by}: of what steers the copy"
         is_own = envelope.replay_for is not None and by.may_answer_for(envelope.replay_for, topic)
@@ -133,33 +135,35 @@ class Signer:
             return doubt
         return NOT_SIGNED if envelope.seal is None else f"signed by {envelope.seal.key}"
 
-    def _key(self, name: str, data: bytes, signature: bytes) -> Key | str:
-        key = self._keyring.keys.get(name)
+    def _of_event(self, topic: str) -> bytes:
+        prefix = self._prefixes.get(topic)
+        if prefix is None:
+            prefix = self._prefixes[topic] = b"".join((_EVENT, topic.encode(), b"\0"))
+        return prefix
+
+    def _key(self, name: str, prefix: bytes, data: bytes, signature: bytes) -> Key | str:
+        key = self._keys.get(name)
         if key is None:
             return f"{WRONG_KEY}: {name} is not known here"
-        if key.is_over(self._time()):
+        if key.not_after is not None and key.is_over(self._time()):
             return f"{WRONG_KEY}: {name} counts no more"
-        if not self._keyring.algorithms[name].is_right(data, signature):
+        if not self._algorithms[name].is_right(prefix, data, signature):
             return f"{WRONG_KEY}: it is not by {name}"
         return key
 
 
-def _of_event(topic: str, body: bytes) -> bytes:
-    return b"".join((_EVENT, topic.encode(), b"\0", body))
-
-
-def _of_steer(topic: str, seal: Seal, steer: Steer) -> bytes:
-    return b"".join((_STEER, topic.encode(), b"\0", bytes([len(seal.signature)]), seal.signature, steer.said))
+def _of_steer(topic: str, seal: Seal, steer: Steer) -> tuple[bytes, bytes]:
+    return _STEER, b"".join((topic.encode(), b"\0", bytes([len(seal.signature)]), seal.signature, steer.said))
 
 
 def _may_say(key: Key, topic: str, envelope: Envelope) -> bool:
     """Whether a key may say an event; what channels and operators say is not an event of a source."""
+    if not topic.endswith(_OF_CHANNELS):
+        return key.may_publish(envelope.source, topic)
     if topic.endswith(_RECEIPTS):
         return key.may_answer_for(_channel(envelope.data), topic.removesuffix(_RECEIPTS))
-    if topic.endswith(_DONE) or topic.endswith(_DEAD):
-        of, _, channel = topic.rsplit(".", 1)[0].rpartition(".")
-        return key.operator or key.may_answer_for(channel, of)
-    return key.may_publish(envelope.source, topic)
+    of, _, channel = topic.rsplit(".", 1)[0].rpartition(".")
+    return key.operator or key.may_answer_for(channel, of)
 
 
 def _channel(data: Any) -> str:

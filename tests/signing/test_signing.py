@@ -216,7 +216,7 @@ def test_the_bytes_are_those_of_the_wire_format(tmp_path: Path) -> None:
     steer = b"eventbus.steer.1\0placed\0\x20" + mac + b"\x81\xa9replayfor\xa5depot"
     theirs = hashlib.blake2b(steer, key=b"\1" * 32, digest_size=32).digest()
     said = bytes.fromhex("93a76465706f742d31c420") + theirs + bytes.fromhex("c411") + b"\x81\xa9replayfor\xa5depot"
-    steered = (
+    whole = (
         bytes.fromhex("9501a673686f702d31c420") + mac + b"\xc4" + bytes([len(said)]) + said + bytes.fromhex("c40481a16101")
     )
     assert depot.seal("placed", copy) == whole
