@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from eventbus.contracts.impact import impact
 from eventbus.contracts.publish import check_golden, publish, retire, unpublish
 from eventbus.contracts.reading import read_contract
 from eventbus.contracts.sarif import sarif
-from eventbus.contracts.sources import load_contracts
+from eventbus.contracts.sources import INSECURE, load_contracts
 from eventbus.contracts.targets import configured, owned_events, services_of
 from eventbus.contracts.values import count_in_words, trial_count
 from eventbus.contracts.views import View, check_views, trials_of, views_of
@@ -33,6 +34,16 @@ app = typer.Typer(
     help="What producers promise and consumers need, decided before anything ships.",
     no_args_is_help=True,
 )
+
+
+@app.callback()
+def common(
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Take contracts over plain http from other machines too.")
+    ] = False,
+) -> None:
+    if insecure:
+        os.environ[INSECURE] = "1"
 
 
 @app.command("publish")

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 
 import urllib3
 
 from eventbus.contracts.contract import Contract
 from eventbus.contracts.reading import read_contract
 from eventbus.errors import ContractError
+from eventbus.runtime.loopback import is_loopback
 from eventbus.runtime.redaction import one_line
 
 INDEX = "index.json"
 """File beside the contracts that lists their paths, for who cannot list a folder: a JSON array of texts."""
+
+INSECURE = "EVENTBUS_CONTRACTS_INSECURE"
+"""Variable that lets contracts come over plain http from other machines."""
 
 _LARGEST = 4 * 1024 * 1024
 _LARGEST_IN_ALL = 64 * 1024 * 1024
@@ -88,7 +93,19 @@ def _from_wheel(wheel: Path, name: str, pattern: str) -> Iterator[tuple[str, byt
         raise ContractError(f"{wheel}: no wheel that can be read: {error}") from None
 
 
+def _check_way(address: str) -> None:
+    """Raise ContractError where what an address answers could be changed on its way."""
+    parts = urlsplit(address)
+    if parts.scheme == "https" or is_loopback(parts.hostname or "") or os.environ.get(INSECURE, "") not in ("", "0"):
+        return
+    raise ContractError(
+        f"{address}: over http to another machine anybody on the way could change contracts; use https, or say that it is "
+        f"meant with --insecure or {INSECURE}=1"
+    )
+
+
 def _from_address(address: str) -> Iterator[tuple[str, bytes]]:
+    _check_way(address)
     # a redirect is told and not followed: it could lead into a network that the address is not of, or out of https
     http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=5.0, read=_LONGEST), retries=urllib3.Retry(2, redirect=False))
     try:

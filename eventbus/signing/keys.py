@@ -41,7 +41,7 @@ class Key(BaseModel):
     """A key and its rights.
 
     Attributes:
-        algorithm: `hmac-sha256` (RFC 2104), `blake2b` (keyed, RFC 7693) or `ed25519` (RFC 8032).
+        algorithm: `blake2b` (keyed, RFC 7693), `hmac-sha256` (RFC 2104) or `ed25519` (RFC 8032).
         secret: of the first two; whoever has it can sign as well as check.
         private, public: of ed25519, raw, 32 bytes; who only checks has the public one alone.
         sources: names of publishing services that it may speak for; `*` stands for any characters.
@@ -53,7 +53,7 @@ class Key(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    algorithm: Literal["hmac-sha256", "blake2b", "ed25519"] = "hmac-sha256"
+    algorithm: Literal["blake2b", "hmac-sha256", "ed25519"] = "blake2b"
     secret: _Base64 = Field(default=None, repr=False)
     private: _Base64 = Field(default=None, repr=False)
     public: _Base64 = None

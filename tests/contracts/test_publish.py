@@ -245,5 +245,7 @@ def test_an_address_that_fails_is_named(tmp_path: Path, address: str) -> None:
             load_contracts(address)
     with pytest.raises(ContractError, match="cannot be reached"):
         load_contracts("http://127.0.0.1:9/")
+    with pytest.raises(ContractError, match="use https"):
+        load_contracts("http://contracts.example/")
     with pytest.raises(ContractError, match="no wheel"):
         load_contracts(tmp_path / "missing.whl")

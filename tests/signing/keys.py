@@ -14,12 +14,12 @@ SECRETS = {
 
 SHOP = f"""
 [keys.shop-1]
+algorithm = "hmac-sha256"
 secret = "{SECRETS["shop"]}"
 sources = ["shop"]
 """
 DEPOT = f"""
 [keys.depot-1]
-algorithm = "blake2b"
 secret = "{SECRETS["depot"]}"
 channels = ["depot"]
 sources = ["depot"]

@@ -49,16 +49,6 @@ def parse_addresses(text: str, *, default_port: int) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(parse_address(part, default_port=default_port) for part in parts))
 
 
-def is_loopback(address: Address) -> bool:
-    """Whether an address never leaves this machine."""
-    if address.host == "localhost":
-        return True
-    try:
-        return ip_address(address.host).is_loopback
-    except ValueError:
-        return False
-
-
 def peer_of(name: Any) -> tuple[str, int]:
     """Return who is at the other end of a socket, from its peer name: one name for all of this machine's loopback."""
     ip, port = ip_address(name[0].partition("%")[0]), name[1]

@@ -21,7 +21,7 @@ from typing import Any
 import gevent
 from gnsq import protocol
 
-from eventbus.engines.nsq.addresses import Address, is_loopback, peer_of
+from eventbus.engines.nsq.addresses import Address, peer_of
 from eventbus.engines.nsq.dialing import dial
 from eventbus.engines.nsq.frames import (
     ERROR,
@@ -39,6 +39,7 @@ from eventbus.engines.nsq.layers import DeflateLayer, Layer, SnappyLayer, TlsLay
 from eventbus.engines.nsq.options import NsqOptions
 from eventbus.engines.nsq.schema import Identified, fit, peer_text
 from eventbus.errors import EventBusError
+from eventbus.runtime.loopback import is_loopback
 
 _MAX_ANSWER = 4 * 1024 * 1024
 _head = Struct(">ii").unpack_from
@@ -221,7 +222,7 @@ class _Handshake:
         options, address = self._options, self._address
         if options.auth_secret is None:
             raise FeatureRefusedError(f"nsqd {address} asks for authentication; give auth_secret")
-        if not (options.tls or options.auth_insecure or (self._is_given and is_loopback(address))):
+        if not (options.tls or options.auth_insecure or (self._is_given and is_loopback(address.host))):
             raise FeatureRefusedError(
                 f"nsqd {address} asks for the secret over a connection without TLS, and nothing proves who it is; "
                 f"use tls=true, or auth_insecure=true where the whole network is trusted"
