@@ -44,6 +44,7 @@ CAPTIONS = {
     "service": "a named set of handlers",
     "serving": "a small HTTP server",
     "settings": "from the environment",
+    "signing": "whose word a message is",
     "sql": "outbox, inbox, receipts",
     "testing": "the kit for your tests",
     "version": "the version",
