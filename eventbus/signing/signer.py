@@ -21,7 +21,7 @@ log = guarded_log("eventbus.signing")
 OVERHEAD = 512
 """Bytes kept free for a signature and what steers a copy."""
 NOT_SIGNED, WRONG_KEY, NOT_ALLOWED = "not signed", "wrong key", "not allowed"
-_EVENT, _STEER = b"eventbus.event.1\0", b"eventbus.steer.1\0"
+_EVENT, _STEER = b"eventbus-event-1\0", b"eventbus-steer-1\0"
 _RECEIPTS = ".receipts"
 _OF_CHANNELS = (_RECEIPTS, ".done", ".dead")
 _SEALED = bytes([HEAD])

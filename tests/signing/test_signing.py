@@ -207,13 +207,13 @@ def test_it_comes_in_three_steps_without_a_stop(tmp_path: Path) -> None:
 
 
 def test_the_bytes_are_those_of_the_wire_format(tmp_path: Path) -> None:
-    mac = hmac.new(bytes(32), b"eventbus.event.1\0placed\0\x81\xa1a\x01", hashlib.sha256).digest()
+    mac = hmac.new(bytes(32), b"eventbus-event-1\0placed\0\x81\xa1a\x01", hashlib.sha256).digest()
     expected = bytes.fromhex("9501a673686f702d31c420") + mac + bytes.fromhex("c0c40481a16101")
     shop = signer(MemoryEngine(), write_keys(tmp_path, "shop-1", SHOP))
     assert shop.seal("placed", b"\x81\xa1a\x01") == expected
     copy = write_seal(Seal("shop-1", mac, Steer("", b"", b"\x81\xa9replayfor\xa5depot"), b"\x81\xa1a\x01"))
     depot = signer(MemoryEngine(), write_keys(tmp_path, "depot-1", DEPOT))
-    steer = b"eventbus.steer.1\0placed\0\x20" + mac + b"\x81\xa9replayfor\xa5depot"
+    steer = b"eventbus-steer-1\0placed\0\x20" + mac + b"\x81\xa9replayfor\xa5depot"
     theirs = hashlib.blake2b(steer, key=b"\1" * 32, digest_size=32).digest()
     said = bytes.fromhex("93a76465706f742d31c420") + theirs + bytes.fromhex("c411") + b"\x81\xa9replayfor\xa5depot"
     whole = (
