@@ -24,7 +24,9 @@ def shop(tmp_path: Path) -> Shop:
 def commands() -> list[tuple[str, ...]]:
     dead = [("dead", verb) for verb in ("list", "show", "replay", "discard", "prune")]
     outbox = [("outbox", verb) for verb in ("list", "drop", "subscribers", "forget", "tables")]
-    return [*((name,) for name in COMMANDS if name not in ("dead", "contracts", "outbox")), *dead, *outbox]
+    keys = [("keys", verb) for verb in ("new", "check")]
+    groups = ("dead", "contracts", "outbox", "keys")
+    return [*((name,) for name in COMMANDS if name not in groups), *dead, *outbox, *keys]
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
