@@ -88,7 +88,7 @@ class Bus:
         self.message_timeout: float = preferred.get("message_timeout", self.settings.message_timeout)
         self.max_in_flight: int = preferred.get("max_in_flight", self.settings.max_in_flight)
         self.max_depth = self.settings.max_depth
-        self.tracebacks = self.settings.tracebacks
+        self.tracebacks, self.errors_in_full = self.settings.tracebacks, self.settings.log_errors == "full"
         self.max_dead = MaxDead.of(self.settings)
         self.quota: DeliveryQuota | None = None
         self.randomness = randomness

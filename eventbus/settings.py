@@ -50,6 +50,8 @@ class BusSettings(BaseSettings):
     park: the step between the two."""
     keys_file: str | None = Field(default=None, repr=False)
     """TOML file with the keys of this program and of those whom it believes."""
+    log_errors: Literal["type", "full"] = "type"
+    """Whether the log tells the texts of errors too. They may quote an event's data, so only types and places by default."""
     tracebacks: bool = False
     """Whether the log line of a failed handler carries its stack at every level, and not only at debug."""
     grace: float = Field(default=20.0, ge=0)

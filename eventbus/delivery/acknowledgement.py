@@ -26,6 +26,7 @@ from eventbus.handlers.binding import Binding
 from eventbus.middleware import Middleware, Outcome
 from eventbus.runtime.guarded_log import guarded_log
 from eventbus.runtime.redaction import text_of
+from eventbus.runtime.tracebacks import stack_of
 from eventbus.wire.envelope import Envelope
 
 log = guarded_log("eventbus.delivery")
@@ -51,7 +52,7 @@ class Acknowledger:
         self.under_way = 0
         """Failures that are being answered: parking one takes a moment."""
         self.observers = [each for each in middleware if each.wants("settled")]
-        self.log = OutcomeLog(source.service.name, topic, source.service.channel, tracebacks=source.host.tracebacks)
+        self.log = OutcomeLog(source.service.name, topic, source.service.channel, source.host)
         self._skips = Skips(self.log, source.host.engine.clock.monotonic)
         self._source = source
         self._host = source.host
@@ -229,12 +230,11 @@ class Acknowledger:
     def broken(self, delivery: Delivery, envelope: Envelope | None, error: BaseException) -> None:
         """Answer a delivery that met a fault outside its handler. Never raises."""
         log.error(
-            "a delivery on %s/%s could not be dispatched: %s: %s",
+            "a delivery on %s/%s could not be dispatched: %s",
             self._topic,
             self._channel,
-            type(error).__name__,
-            text_of(error),
-            exc_info=error if isinstance(error, Exception) else None,
+            self.log.tell(error),
+            extra={"stack": stack_of(error)},
         )
         try:
             if delivery.attempts >= _MOST_FAULTS:
@@ -293,5 +293,6 @@ class Acknowledger:
         for observer in self.observers:
             try:
                 observer.settled(outcome, context, error)
-            except BaseException:  # an observer's fault is not the delivery's
-                log.exception("middleware %r failed in settled()", observer)
+            except BaseException as fault:  # an observer's fault is not the delivery's
+                told = self.log.tell(fault)
+                log.error("middleware %r failed in settled(): %s", observer, told, extra={"stack": stack_of(fault)})

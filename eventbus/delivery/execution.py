@@ -23,6 +23,7 @@ from eventbus.delivery.running import RunningInvocations
 from eventbus.engines.base import Delivery
 from eventbus.middleware import Outcome, RunObserver
 from eventbus.runtime.guarded_log import guarded_log
+from eventbus.runtime.tracebacks import stack_of
 
 log = guarded_log("eventbus.delivery")
 
@@ -133,8 +134,9 @@ class Executor:
             try:
                 for item in items:
                     observe(item.envelope, began, ended)
-            except BaseException:  # an observer's fault is not the delivery's
-                log.exception("%r failed as it observed a run", observe)
+            except BaseException as fault:  # an observer's fault is not the delivery's
+                told = self._acknowledger.log.tell(fault)
+                log.error("%r failed as it observed a run: %s", observe, told, extra={"stack": stack_of(fault)})
         if self.is_verbose:
             for item in items:
                 self._acknowledger.log.write(logging.DEBUG, "handled", item.envelope, item.attempt)

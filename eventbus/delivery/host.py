@@ -24,6 +24,7 @@ class Host(Publishes, Protocol):
         publish_timeout: longest wait in seconds for a confirmation.
         max_dead: most dead letters of a channel.
         tracebacks: whether the log line of a failure carries its stack at every level.
+        errors_in_full: whether the log tells the texts of errors.
         quota: how many deliveries may still be taken; None for any number.
     """
 
@@ -35,6 +36,7 @@ class Host(Publishes, Protocol):
     publish_timeout: float
     max_dead: MaxDead
     tracebacks: bool
+    errors_in_full: bool
     quota: DeliveryQuota | None
     randomness: Randomness
 

@@ -1,4 +1,4 @@
-"""Redaction: what goes to logs, terminals and dead letters, printable whatever it holds, and without the data of events.
+"""Redaction: what goes to logs, terminals and dead letters, printable whatever it holds.
 
 Every text that somebody else wrote (a sender, a broker, an exception) passes here before it reaches a terminal or a log.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from typing import Any
 
 _UNSAFE = re.compile(
@@ -16,11 +15,7 @@ _UNSAFE = re.compile(
 )
 """What begins a line, steers a terminal, turns the direction of text or cannot be seen, and halves of characters."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_SHORTEST = 3
-"""Characters that a text of an event must have to be cut out: shorter ones say nothing and would cut everywhere."""
-_MOST_VALUES = 10_000
 _MOST = 500
-CUT = "[…]"
 
 
 def text_of(error: object) -> str:
@@ -78,25 +73,3 @@ def _written(value: object) -> str:
 
 def _written_out(found: re.Match[str]) -> str:
     return repr(found.group())[1:-1]
-
-
-def without_data(text: str, data: Any) -> str:
-    """Return `text` without the texts and numbers of `data`, the JSON tree of an event."""
-    found = {value for value in islice(_leaves(data), _MOST_VALUES) if len(value) >= _SHORTEST and value in text}
-    for value in sorted(found, key=len, reverse=True):
-        text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", CUT, text)
-    return text
-
-
-def _leaves(data: Any) -> Iterator[str]:
-    stack = [data]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
-            stack.extend(value.values())
-        elif isinstance(value, list | tuple):
-            stack.extend(value)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield str(value)

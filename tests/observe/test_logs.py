@@ -3,17 +3,21 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from urllib.parse import quote
 
 import gevent
 import pytest
 import structlog
+from pydantic import field_validator
 
-from eventbus import Backoff, Bus, Event, Reject, Retry, RetryLater, Service
+from eventbus import Backoff, Bus, Context, Event, Outcome, Reject, Retry, RetryLater, Service
 from eventbus.errors import ConfigurationError
+from eventbus.middleware import Middleware
 from eventbus.observe.logs import RepeatFilter, configure_logs
-from eventbus.runtime.redaction import one_line, without_data
+from eventbus.runtime.redaction import one_line
+from eventbus.settings import BusSettings
 from tests.waiting import eventually
 
 CANARY = "canary.person@example.org"
@@ -41,10 +45,19 @@ def lines(format: str = "json", level: str = "info") -> Iterator[io.StringIO]:
     yield stream
 
 
-def run(handler: object, events: list[Event], outcomes: int, **policy: object) -> None:
+def run(
+    handler: object,
+    events: list[Event],
+    outcomes: int,
+    *,
+    kind: type[Event] | None = None,
+    middleware: Sequence[Middleware] = (),
+    settings: BusSettings | None = None,
+    **policy: object,
+) -> None:
     service = Service("greeter", backoff=Backoff(after=0))
-    service.on(Registered, **policy)(handler)  # type: ignore[call-overload]
-    with Bus("memory://", source="test") as bus:
+    service.on(kind or Registered, **policy)(handler)  # type: ignore[call-overload]
+    with Bus("memory://", source="test", middleware=middleware, settings=settings) as bus:
         bus.start(service)
         bus.publish_all(events)
         dispatcher = bus.dispatchers[0]
@@ -103,9 +116,50 @@ def test_no_data_of_the_event_above_debug_level(format: str) -> None:
 
     with lines(format) as stream:
         run(handle, [Registered(email=CANARY, note="a secret note")], 1, retry=Retry(attempts=1))
-    assert "cannot greet" in stream.getvalue()
+    assert "attempts used up: 1: ValueError (test_logs.py:" in stream.getvalue()
+    assert "cannot greet" not in stream.getvalue()
     assert CANARY not in stream.getvalue()
     assert "secret" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_no_line_holds_what_an_error_a_reason_or_a_validator_quotes(format: str) -> None:
+    class Odd(Event, topic="registered", name="Registered"):
+        email: str
+
+        @field_validator("email")
+        @classmethod
+        def is_known(cls, value: str) -> str:
+            raise ValueError(f"nobody is called {value.upper()}")
+
+    class Loud(Middleware):
+        def settled(self, outcome: Outcome, context: Context, error: BaseException | None) -> None:
+            raise RuntimeError(f"cannot take {context.envelope.data}")
+
+    def fail(event: Registered) -> None:
+        try:
+            raise ValueError(quote(event.email, safe=""))
+        except ValueError as cause:
+            raise RuntimeError(event.email.lower()) from cause
+
+    def reject(event: Registered) -> None:
+        raise Reject(f"no account for {event.email[:12]}")
+
+    for handle, kind in ((fail, Registered), (reject, Registered), (lambda event: None, Odd)):
+        with lines(format) as stream:
+            run(handle, [Registered(email=CANARY)], 1, retry=Retry(attempts=1), middleware=[Loud()], kind=kind)
+        told = stream.getvalue().lower()
+        assert "parked" in told
+        assert not any(part in told for part in (CANARY.lower(), CANARY[:12].lower(), quote(CANARY, safe="").lower()))
+
+
+def test_texts_are_told_where_that_is_wanted() -> None:
+    def handle(event: Registered) -> None:
+        raise ValueError("the mail server is full")
+
+    with lines() as stream:
+        run(handle, [Registered(email=CANARY)], 1, retry=Retry(attempts=1), settings=BusSettings(log_errors="full"))
+    assert "ValueError: the mail server is full (test_logs.py:" in stream.getvalue()
 
 
 @pytest.mark.parametrize("format", ["json", "console"])
@@ -118,7 +172,7 @@ def test_newlines_in_data_forge_no_line(format: str) -> None:
     with lines(format) as stream:
         logging.getLogger("mine").warning("told %s", forged)
         structlog.get_logger("mine").warning("told", what=forged)
-        run(handle, [Registered(email=CANARY)], 1, retry=Retry(attempts=1))
+        run(handle, [Registered(email=CANARY)], 1, retry=Retry(attempts=1), settings=BusSettings(log_errors="full"))
     text = stream.getvalue()
     assert len(text.splitlines()) == 3
     assert "\x1b[31mred" not in text
@@ -179,5 +233,3 @@ def test_a_wrong_level_or_format_is_named() -> None:
 def test_texts_are_cut_and_escaped() -> None:
     assert one_line("a\nb\x00\u2028") == "a\\nb\\x00\\u2028"
     assert len(one_line("x" * 9999)) == 501
-    data = {"email": CANARY, "lines": [{"sku": "SKU-1", "price": 12.5}], "ok": True, "a": "it"}
-    assert without_data(f"{CANARY} bought SKU-1 for 12.5, is it SKU-12?", data) == "[…] bought […] for […], is it SKU-12?"
