@@ -1,4 +1,4 @@
-"""The commands `eventbus outbox list|drop|subscribers|forget|tables`: what waits in an outbox, and who is waited for."""
+"""The commands `eventbus outbox list|drop|subscribers|forget|tables|ddl`: what waits in an outbox, and who is waited for."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from eventbus.errors import ConfigurationError
 from eventbus.runtime.redaction import one_line
 from eventbus.sql import Database, metadata
 from eventbus.sql.administration import all_subscribers, drop, forget, open_rows
+from eventbus.sql.drivers import parsed_url
+from eventbus.sql.schema import statements
 
 app = typer.Typer(
     add_completion=False,
@@ -154,6 +156,23 @@ def tables_command(
         if create:
             opened.create_tables(metadata)
         say("the tables are there, in the version of this library")
+
+
+@app.command("ddl")
+def ddl_command(database: Url) -> None:
+    """Print the SQL that makes the tables of outbox and inbox in an empty database. Connects to none.
+
+    The URL says of which kind it is, and `?schema=events` names a schema of PostgreSQL's.
+
+    Example: eventbus outbox ddl --database postgresql://billing@localhost/billing?schema=events
+    """
+    with reported("outbox ddl"):
+        url, schema = parsed_url(database)
+        kind = url.get_backend_name()
+        if kind not in ("postgresql", "sqlite"):
+            raise ConfigurationError(f"database {kind!r}: unknown; give sqlite or postgresql")
+        for statement in statements(kind, schema):
+            typer.echo(f"{statement};\n")
 
 
 def _table(*headings: str) -> Table:

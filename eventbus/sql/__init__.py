@@ -14,7 +14,8 @@
     def note(event: OrderShipped, context: SqlContext) -> None:
         context.connection.execute(update(orders).values(status="shipped"))
 
-SQLite and PostgreSQL. `metadata` holds the tables, for `database.create_tables()` or a migration tool.
+SQLite and PostgreSQL. `metadata` holds the tables, for `database.create_tables()` or a migration tool; `metadata_in(schema)`
+has them in a schema of PostgreSQL's.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventbus.sql.outbox import Outbox
 from eventbus.sql.receipts import Receipts
-from eventbus.sql.schema import upgrade
+from eventbus.sql.schema import metadata_in, upgrade
 from eventbus.sql.tables import metadata
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ __all__ = [
     "Receipts",
     "SqlContext",
     "metadata",
+    "metadata_in",
     "upgrade",
 ]
 

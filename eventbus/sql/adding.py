@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
+from functools import cache
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
@@ -21,7 +22,7 @@ from eventbus.publishing.envelopes import EnvelopeFactory
 from eventbus.runtime.clock import SystemClock
 from eventbus.runtime.randomness import SYSTEM
 from eventbus.settings import BusSettings
-from eventbus.sql.schema import HOW
+from eventbus.sql.schema import HOW, metadata_in
 from eventbus.sql.statements import insert_and_notify, insert_once, is_sqlite
 from eventbus.sql.tables import outbox
 from eventbus.wire.codec import CODECS
@@ -134,29 +135,35 @@ def _check(connection: Connection, kind: str) -> None:
         )
 
 
-def insert(connection: Connection, row: dict[str, Any], *, tells: bool) -> None:
+def insert(connection: Connection, row: dict[str, Any], *, tells: bool, schema: str | None = None) -> None:
     """Insert a row of the outbox where it is not there yet.
 
     Args:
         tells: relays of other processes hear of it when it is committed, where the database can tell them.
+        schema: where the table lies; None for where the connection finds it.
 
     Raises:
         ConfigurationError: there is no table of the outbox.
     """
+    table = outbox if schema is None else _outbox_in(schema)
     try:
         if tells and not is_sqlite(connection):
-            insert_and_notify(connection, outbox, row, NOTIFIED)
+            insert_and_notify(connection, table, row, NOTIFIED)
         else:
-            insert_once(connection, outbox, [row])
+            insert_once(connection, table, [row])
     except (sa.exc.OperationalError, sa.exc.ProgrammingError) as error:
         original = error.orig
-        is_missing = getattr(original, "sqlstate", None) == _UNDEFINED_TABLE or f"no such table: {outbox.name}" in str(
-            original
-        )
+        is_missing = getattr(original, "sqlstate", None) == _UNDEFINED_TABLE or "no such table: " in str(original)
         if not is_missing:
             raise
         where = connection.engine.url.render_as_string(hide_password=True)
-        raise ConfigurationError(f"{where} has no table {outbox.name}: {HOW}") from None
+        raise ConfigurationError(f"{where} has no table {table.fullname}: {HOW}") from None
+
+
+@cache
+def _outbox_in(schema: str) -> sa.Table:
+    """Return the table as it lies in a schema; always the same, so that statements are compiled once."""
+    return metadata_in(schema).tables[f"{schema}.{outbox.name}"]
 
 
 class Lookout:
@@ -165,9 +172,11 @@ class Lookout:
     Args:
         name: of the outbox, for people.
         after: seconds for which a row may wait.
+        schema: where the table lies.
     """
 
-    def __init__(self, name: str, after: float) -> None:
+    def __init__(self, name: str, after: float, schema: str | None = None) -> None:
+        self._table = outbox if schema is None else _outbox_in(schema)
         self._name = name
         self._after = after
         self._next = 0.0
@@ -177,8 +186,9 @@ class Lookout:
         if monotonic() < self._next:
             return
         self._next = monotonic() + _LOOK_EVERY
-        since = sa.func.min(sa.func.coalesce(sa.func.nullif(outbox.c.due_at, 0), outbox.c.created_at))
-        found = connection.scalar(sa.select(since).where(outbox.c.published_at.is_(None), outbox.c.due_at <= now))
+        rows = self._table.c
+        since = sa.func.min(sa.func.coalesce(sa.func.nullif(rows.due_at, 0), rows.created_at))
+        found = connection.scalar(sa.select(since).where(rows.published_at.is_(None), rows.due_at <= now))
         if found is None or now - found <= self._after:
             return
         self._next = math.inf

@@ -23,7 +23,16 @@ from eventbus.runtime.forks import of_another_process, owned
 from eventbus.runtime.guarded_log import guarded_log
 from eventbus.sql import jobs, schema, tables
 from eventbus.sql.connections import Connections
-from eventbus.sql.drivers import READS, is_of, is_outage, postgresql_engine, sqlite_engine, watch_errors
+from eventbus.sql.drivers import (
+    READS,
+    check_own,
+    is_of,
+    is_outage,
+    parsed_url,
+    postgresql_engine,
+    sqlite_engine,
+    watch_errors,
+)
 from eventbus.sql.patience import patiently
 from eventbus.sql.unit import watch_units
 
@@ -31,7 +40,6 @@ T = TypeVar("T")
 
 log = guarded_log("eventbus.sql")
 
-_DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 _CHORES = 4
 """Connections of the library's own work: relay, settling, receipts that come, receipts that go."""
 
@@ -40,8 +48,10 @@ class Database:
     """One database of one service; a context manager that closes it.
 
     Args:
-        url: `sqlite:///file.db` or `postgresql://user:password@host/name`; psycopg is the driver. Or a SQLAlchemy engine of
-            your own, which stays yours: its pool serves the library's own work too, and `close` leaves it open.
+        url: `sqlite:///file.db` or `postgresql://user:password@host/name`; psycopg is the driver. `?schema=events` keeps the
+            library's tables in a schema of PostgreSQL's, and looks there first for those of units of work.
+        engine: in place of a URL a SQLAlchemy engine of your own, which stays yours, with its pool, events and conventions:
+            it serves the library's own work too, and `close` leaves it open.
         pool_size: most PostgreSQL connections for units of work; relay and receipts have a few of their own beside them.
         lock_timeout: longest wait in seconds for a lock, or for a free connection.
         idle_timeout: seconds after which PostgreSQL ends a transaction of which nothing is heard, as of a stopped process.
@@ -54,8 +64,9 @@ class Database:
 
     def __init__(
         self,
-        url: str | sa.URL | sa.Engine,
+        url: str | sa.URL | sa.Engine | None = None,
         *,
+        engine: sa.Engine | None = None,
         pool_size: int = 10,
         lock_timeout: float = 5.0,
         idle_timeout: float = 300.0,
@@ -64,20 +75,18 @@ class Database:
     ) -> None:
         self._threads: ThreadPool | None = None
         self._chore_threads: ThreadPool | None = None
-        self._is_owner = not isinstance(url, sa.Engine)
         self._pool_size = pool_size
-        if isinstance(url, sa.Engine):
-            if connect_args:
-                raise ConfigurationError("Database(engine, connect_args=...): give them to create_engine")
-            self.engine = self._chores = url
-            self.is_sqlite = url.dialect.name == "sqlite"
-            driver = f"{url.dialect.name}+{url.dialect.driver}"
-            if driver not in ("sqlite+pysqlite", "postgresql+psycopg"):
-                raise ConfigurationError(
-                    f"Database(engine): {driver} is not known; make it for sqlite or postgresql+psycopg"
-                )
+        self.schema: str | None = None
+        given = url if engine is None else engine
+        if given is None or (url is not None and engine is not None):
+            raise ConfigurationError("Database(url, engine=...): give one of the two")
+        self._is_owner = not isinstance(given, sa.Engine)
+        if isinstance(given, sa.Engine):
+            check_own(given, has_arguments=bool(connect_args))
+            self.engine = self._chores = given
+            self.is_sqlite = given.dialect.name == "sqlite"
         else:
-            parsed = _parsed(url)
+            parsed, self.schema = parsed_url(given)
             self.is_sqlite = parsed.get_backend_name() == "sqlite"
             arguments = dict(connect_args or {})
             if self.is_sqlite:
@@ -92,6 +101,7 @@ class Database:
                         lock_timeout=lock_timeout,
                         idle_timeout=idle_timeout,
                         connect_args=arguments,
+                        schema=self.schema,
                     )
                     for size in (pool_size, _CHORES)
                 )
@@ -196,10 +206,11 @@ class Database:
 
         def create(connection: Connection) -> None:
             schema.lock(connection)
-            if tables.metadata in metadata:
-                schema.upgrade(connection)
-            for each in metadata:
-                each.create_all(connection)
+            with schema.within(connection, self.schema, is_made=True):
+                if tables.metadata in metadata:
+                    schema.upgrade(connection)
+                for each in metadata:
+                    each.create_all(connection)
 
         self.transact(create)
 
@@ -209,7 +220,7 @@ class Database:
         Raises:
             ConfigurationError: they are not; says what to do.
         """
-        self.read(schema.check)
+        self.read(partial(schema.check, schema=self.schema))
 
     def ping(self) -> None:
         """Return if the database answers.
@@ -275,17 +286,6 @@ class Database:
 
     def _not_ours(self) -> BusStateError:
         return of_another_process(repr(self), "Database")
-
-
-def _parsed(url: str | sa.URL) -> sa.URL:
-    try:
-        parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):  # a ValueError for what should be a port and is none
-        raise ConfigurationError(
-            "database URL is not readable; write sqlite:///file.db or postgresql://user:password@host/name, and several "
-            "hosts as postgresql://user:password@/name?host=one:5432&host=two:5432"
-        ) from None
-    return parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
 
 
 def is_cooperative() -> bool:

@@ -31,13 +31,59 @@ _CONNECT = {
 }
 # read-only since a failover, and the three ways in which a server says that it goes away
 _LET_GO = ("25006", "57P01", "57P02", "57P03")
+_DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 _CANCEL = 5.0  # seconds for a server to take a request to cancel
 
 
+def parsed_url(url: str | sa.URL) -> tuple[sa.URL, str | None]:
+    """Return the URL with the driver that we take, and the schema of PostgreSQL's that it names.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):  # a ValueError for what should be a port and is none
+        raise ConfigurationError(
+            "database URL is not readable; write sqlite:///file.db or postgresql://user:password@host/name, and several "
+            "hosts as postgresql://user:password@/name?host=one:5432&host=two:5432"
+        ) from None
+    parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
+    schema = parsed.query.get("schema")
+    if schema is None:
+        return parsed, None
+    if not parsed.drivername.startswith("postgresql") or not isinstance(schema, str) or not schema or "\0" in schema:
+        raise ConfigurationError("database URL: schema names one schema of PostgreSQL's; other databases have none")
+    return parsed.difference_update_query(["schema"]), schema
+
+
+def check_own(engine: sa.Engine, *, has_arguments: bool) -> None:
+    """Return if an engine that somebody made for himself can serve.
+
+    Raises:
+        ConfigurationError: it is of another database or driver, or arguments came beside it.
+    """
+    if has_arguments:
+        raise ConfigurationError("Database(engine=..., connect_args=...): give them to create_engine")
+    driver = f"{engine.dialect.name}+{engine.dialect.driver}"
+    if driver not in ("sqlite+pysqlite", "postgresql+psycopg") or engine.dialect.is_async:
+        raise ConfigurationError(f"Database(engine=...): {driver} is not known; make it for sqlite or postgresql+psycopg")
+
+
 def postgresql_engine(
-    url: sa.URL, *, pool_size: int, lock_timeout: float, idle_timeout: float, connect_args: dict[str, Any]
+    url: sa.URL,
+    *,
+    pool_size: int,
+    lock_timeout: float,
+    idle_timeout: float,
+    connect_args: dict[str, Any],
+    schema: str | None = None,
 ) -> sa.Engine:
-    """Return an engine with a pool of its own; durations in seconds."""
+    """Return an engine with a pool of its own; durations in seconds.
+
+    Args:
+        schema: where tables are looked for first, and made.
+    """
     url, threshold = _prepare_threshold(url)
     engine = sa.create_engine(
         url,
@@ -55,7 +101,16 @@ def postgresql_engine(
             cursor.execute("SELECT pg_backend_pid()")
             if cursor.fetchone()[0] != connection.info.backend_pid:  # a pooler answers for many servers' processes
                 connection.prepare_threshold = None
+                if schema is not None:
+                    raise ConfigurationError(
+                        f"database URL: ?schema={schema} is a setting of a session, which a pooler gives to strangers; set "
+                        "it for the role instead: ALTER ROLE ... SET search_path = ..."
+                    )
             else:
+                if schema is not None:
+                    quoted = '"' + schema.replace('"', '""') + '"'
+                    path = "SELECT set_config('search_path', %s || ', ' || current_setting('search_path'), false)"
+                    cursor.execute(path, (quoted,))
                 for name, seconds in wanted.items():  # what the role or the database says has its way
                     cursor.execute(
                         "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s AND setting = '0'",

@@ -31,6 +31,7 @@ from eventbus.sql.outbox import Outbox
 from eventbus.sql.parked import Parked
 from eventbus.sql.sql_context import SqlContext
 from eventbus.sql.unit import UnitEndedError, whole
+from eventbus.sql.unit_session import UnitSessions
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus
@@ -164,9 +165,9 @@ class Inbox:
             self._judge(_Unit(self, contexts, lambda positions, mine: ()), error)
             raise
 
-    def context_of(self, context: Context, connection: Connection) -> SqlContext:
+    def context_of(self, context: Context, connection: Connection, sessions: UnitSessions) -> SqlContext:
         """Return what the handler is given."""
-        return SqlContext.of(context, connection, self._outbox)
+        return SqlContext.of(context, connection, self._outbox, sessions)
 
     def settle(self, connection: Connection, contexts: Sequence[Context], handled: Sequence[Context]) -> None:
         """Note the receipts, also for doubles: that one came again means that the origin does not know."""
@@ -259,16 +260,20 @@ class _Unit:
         handled, fresh = inbox.claim(connection, self.contexts, self.now)
         hit("after_claim")
         if fresh:
-            mine = [inbox.context_of(self.contexts[position], connection) for position in fresh]
+            sessions = UnitSessions(connection)
+            mine = [inbox.context_of(self.contexts[position], connection, sessions) for position in fresh]
             self.is_handler_at_fault = True
             try:
                 with whole(connection):
                     for event in self._run(fresh, mine):
                         mine[0].publish(event)
+                    sessions.write()
             except Exception as error:
                 # what the connection's loss makes of an error is no word about the handler
                 self.is_handler_at_fault = not (connection.invalidated or inbox.database.is_away(error))
                 raise
+            finally:
+                sessions.close()
             self.is_handler_at_fault = False
         inbox.settle(connection, self.contexts, handled)
         hit("before_commit")

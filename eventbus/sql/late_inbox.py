@@ -33,9 +33,21 @@ class LateContext(SqlContext):
         Raises:
             HandlerResultError: always.
         """
-        raise HandlerResultError(
+        raise self._without()
+
+    def _without(self) -> HandlerResultError:
+        return HandlerResultError(
             f"{self.service}: a LateInbox runs its handlers outside of a transaction; open one of your own"
         )
+
+    @property
+    def session(self) -> NoReturn:
+        """There is none.
+
+        Raises:
+            HandlerResultError: always.
+        """
+        raise self._without()
 
     def publish(self, event: Event, **options: Any) -> NoReturn:
         """Refused: it would go out before the claim.
@@ -52,6 +64,11 @@ class LateInbox(Inbox):
     `@service.on(MailPrepared, inbox=LateInbox(database, outbox=outbox))`; the handler takes `(event)` or
     `(event, context: LateContext)`. Two deliveries of one event at a time may both run it.
     """
+
+    @property
+    def context_type(self) -> type[LateContext]:
+        """What its handlers are given."""
+        return LateContext
 
     def handle(
         self, contexts: Sequence[Context], run: Callable[[Sequence[int], Sequence[Context]], Sequence[Event]]

@@ -53,6 +53,7 @@ class Outbox:
         batch: most rows of one round.
         keep: seconds for which settled rows stay.
         warn_after: seconds for which rows may wait before a program that only adds says in its log that nobody publishes.
+        schema: of PostgreSQL's in which the table lies; that of the database's URL unless given.
         listens: hear at once of what other programs add, over a PostgreSQL connection of its own; otherwise by polling.
     """
 
@@ -67,6 +68,7 @@ class Outbox:
         keep: float = 3600.0,
         warn_after: float = 60.0,
         listens: bool = False,
+        schema: str | None = None,
     ) -> None:
         if not 0 < poll <= 60 or not 1 <= batch <= 5000 or keep < 0 or warn_after <= 0:
             raise ConfigurationError(
@@ -75,6 +77,7 @@ class Outbox:
             )
         self._given_database = database
         self.listens = listens
+        self.schema = schema if schema is not None or database is None else database.schema
         self.receipts = receipts
         self.poll = poll
         self.batch = batch
@@ -88,7 +91,7 @@ class Outbox:
         self._watch: RelayWatch | None = None
         self._notifications: Notifications | None = None
         self._unattached: Unattached | None = None
-        self._lookout = Lookout(repr(self), warn_after)
+        self._lookout = Lookout(repr(self), warn_after, self.schema)
         self._is_abandoned = False
 
     def __repr__(self) -> str:
@@ -143,8 +146,7 @@ class Outbox:
         """Add `event` to the transaction of `connection` and return its id; it is published after the commit.
 
         Correlation and cause are those of the event being handled, as with `Bus.publish`. The same event object again adds
-        nothing. A delay is waited for here and not in the broker, which may forget it. Where no bus runs in this process,
-        the relay of another one publishes it.
+        nothing. A delay is waited for here and not in the broker, which may forget it.
 
         Args:
             connection: a SQLAlchemy `Connection` in a transaction, or a `Session`; for those of asyncio see `add_async`.
@@ -180,7 +182,7 @@ class Outbox:
             "wants_receipts": self.receipts is not None,
         }
         is_attached = self._bus is not None
-        insert(joined, row, tells=not is_attached)
+        insert(joined, row, tells=not is_attached, schema=self.schema)
         if not is_attached:
             self._lookout.look(joined, now)
         elif session is not None:
@@ -198,10 +200,7 @@ class Outbox:
 
         Args:
             connection: an `AsyncConnection` in a transaction, or an `AsyncSession`.
-            options: as of `add`.
-
-        Raises:
-            As `add`.
+            options: as of `add`, whose errors it raises too.
         """
         run = getattr(connection, "run_sync", None)
         if run is None:

@@ -9,13 +9,18 @@ Statements are those that both databases know. Rows stay; what an older version 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine.mock import MockConnection
 
 from eventbus.errors import ConfigurationError
 from eventbus.sql.statements import insert_once, is_sqlite
-from eventbus.sql.tables import VERSION, inbox, metadata, outbox, receipts_due, schema
+from eventbus.sql.tables import VERSION, inbox, metadata, outbox, receipts_due
+from eventbus.sql.tables import schema as schema_table
 
 _LOCK = 0x6576656E  # any number that nothing else locks; "even"
 _NAME = "eventbus"
@@ -35,19 +40,76 @@ def lock(connection: Connection) -> None:
 def version_of(connection: Connection) -> int | None:
     """Return the version of the tables that are there; None where there are none."""
     there = set(sa.inspect(connection).get_table_names())
-    if schema.name in there:
-        known: int | None = connection.scalar(sa.select(schema.c.version).where(schema.c.name == _NAME))
+    if schema_table.name in there:
+        known: int | None = connection.scalar(sa.select(schema_table.c.version).where(schema_table.c.name == _NAME))
         if known is not None:
             return known
     return 1 if outbox.name in there else None
 
 
-def check(connection: Connection) -> None:
+@contextmanager
+def within(connection: Connection, schema: str | None, *, is_made: bool = False) -> Iterator[None]:
+    """Look for tables in one schema of PostgreSQL's alone while the block runs; None leaves all as it is.
+
+    Args:
+        is_made: the schema is made where it is missing.
+    """
+    if schema is None:
+        yield
+        return
+    if is_made:
+        connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
+    set_path = sa.text("SELECT set_config('search_path', :path, true)")
+    before = connection.scalar(sa.text("SELECT current_setting('search_path')"))
+    connection.execute(set_path, {"path": '"' + schema.replace('"', '""') + '"'})
+    yield
+    connection.execute(set_path, {"path": before})  # one that failed is taken back with the transaction
+
+
+def statements(dialect: str, schema: str | None = None) -> Iterator[str]:
+    """Yield what makes the tables of this version in an empty database, as SQL.
+
+    Args:
+        dialect: `postgresql` or `sqlite`.
+    """
+    written: list[str] = []
+
+    def write(statement: Any, *_: object, **__: object) -> None:
+        words = statement.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True})
+        written.append("\n".join(line.rstrip() for line in str(words).strip().splitlines()))
+
+    engine = sa.create_mock_engine(f"{dialect}+psycopg://" if dialect == "postgresql" else "sqlite://", write)
+    tables = metadata if schema is None else metadata_in(schema)
+    if schema is not None:
+        write(sa.schema.CreateSchema(schema, if_not_exists=True))
+    tables.create_all(engine, checkfirst=False)
+    version = tables.tables[schema_table.name if schema is None else f"{schema}.{schema_table.name}"]
+    write(sa.insert(version).values(name=_NAME, version=VERSION))
+    yield from written
+
+
+def metadata_in(schema: str) -> sa.MetaData:
+    """Return the library's tables as they lie in a schema of choice, for Alembic's autogenerate (`include_schemas=True`)."""
+    found = sa.MetaData(schema=schema)
+    for table in metadata.sorted_tables:
+        table.to_metadata(found, schema=schema)
+    return found
+
+
+def check(connection: Connection, schema: str | None = None) -> None:
     """Return if the tables are there and of this version.
+
+    Args:
+        schema: look there alone.
 
     Raises:
         ConfigurationError: names what is missing or older or newer, and what to do.
     """
+    with within(connection, schema):
+        _check(connection)
+
+
+def _check(connection: Connection) -> None:
     found = version_of(connection)
     where = connection.engine.url.render_as_string(hide_password=True)
     if found is None:
@@ -63,12 +125,13 @@ def check(connection: Connection) -> None:
         raise ConfigurationError(f"{where} has no table {', '.join(sorted(lost))}: {HOW}")
 
 
-def upgrade(connection: Connection | MockConnection) -> None:
+def upgrade(connection: Connection | MockConnection, *, schema: str | None = None) -> None:
     """Bring the library's own tables to this version, in the caller's transaction: make what is missing, change what is
     older.
 
     Args:
         connection: one of those that only write statements down is what Alembic gives with `--sql`, and is refused.
+        schema: make them there, in a schema of PostgreSQL's, which is made too where it is missing.
 
     Raises:
         ConfigurationError: they are newer, or nothing can be asked of the connection.
@@ -78,17 +141,22 @@ def upgrade(connection: Connection | MockConnection) -> None:
             "tables eventbus_* cannot be written down as SQL: what is to be done depends on what is there. Leave out --sql"
         )
     lock(connection)
+    with within(connection, schema, is_made=True):
+        _upgrade(connection)
+
+
+def _upgrade(connection: Connection) -> None:
     found = version_of(connection)
     if found is not None:
         if found > VERSION:
-            check(connection)
+            _check(connection)
         if found < 2:
             _to_2(connection)
         _add_what_is_missing(connection)
     metadata.create_all(connection)
-    insert_once(connection, schema, [{"name": _NAME, "version": VERSION}])
+    insert_once(connection, schema_table, [{"name": _NAME, "version": VERSION}])
     if found is not None and found < VERSION:
-        connection.execute(sa.update(schema).where(schema.c.name == _NAME).values(version=VERSION))
+        connection.execute(sa.update(schema_table).where(schema_table.c.name == _NAME).values(version=VERSION))
 
 
 def no_way_back() -> ConfigurationError:

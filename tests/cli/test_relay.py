@@ -17,6 +17,7 @@ from eventbus.sql import Database, Inbox, Outbox, SqlContext, metadata
 from tests.cli.running import Forked, run_command
 from tests.nsqd import Nsqd
 from tests.ports import free_port
+from tests.postgres import own_database
 from tests.sql.events import Placed, effects_in, note, tables
 from tests.waiting import PATIENCE, eventually
 
@@ -98,6 +99,28 @@ def test_workers_share_the_rows_and_have_health_pages(shop: Shop, nsqd: Nsqd, en
     eventually(lambda: effects_in(warehouse) == list(range(20)), "all effects, once each")
     running.signal(signal.SIGTERM)
     assert running.wait() == 0, running.output()
+
+
+@pytest.mark.nsqd
+def test_a_relay_publishes_from_a_schema_of_choice(postgres_server: str, nsqd: Nsqd, ends: Ends) -> None:
+    with own_database(postgres_server) as url:
+        given = f"{url}?schema=events"
+        with Database(given) as database:
+            database.create_tables(metadata)
+        plain = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
+        running = ends(relay(sa.create_engine(given), nsqd, "--no-receipts"))
+        with plain.begin() as connection:
+            Outbox(source="billing", schema="events").add(connection, Placed(number=1))
+
+        def is_published() -> bool:
+            with plain.connect() as connection:
+                query = "SELECT count(*) FROM events.eventbus_outbox WHERE published_at IS NOT NULL"
+                return connection.scalar(sa.text(query)) == 1
+
+        eventually(is_published, "the row of the schema")
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0, running.output()
+        plain.dispose()
 
 
 OUTBOX = """
