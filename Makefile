@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help architecture asyncapi commands nsq demo demo-containers test test-busy coverage test-containers test-all fast lint fmt type imports contracts bench fuzz soak lock clean
+.PHONY: help architecture asyncapi commands nsq demo demo-containers test test-busy coverage test-containers test-all fast lint fmt type imports contracts bench fuzz soak audit lock clean
 
 help: ## show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -109,6 +109,11 @@ fuzz: $(DEV_STAMP) ## throw bytes at the decoder and at its extension in C, rand
 soak: $(DEV_STAMP) ## services as processes, 46 faults from outside, and a ledger that must balance; MINUTES=30 DATABASE=sqlite|postgresql
 	@sh tools/get-nsq.sh 0
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) --database $(or $(DATABASE),sqlite) $(ARGS)
+
+audit: $(DEV_STAMP) ## known holes in dependencies, risky code, committed secrets; what is known is explained
+	@$(BIN)/pip install --quiet --require-hashes -r requirements/audit.lock
+	@mkdir -p .cache
+	@sh tools/audit.sh
 
 lock: $(DEV_STAMP) ## resolve the dependencies anew; the lock files record hashes and no address
 	@sh tools/lock.sh

@@ -10,3 +10,4 @@ for service in orders fulfillment email_confirmation; do # what its image holds
 done
 $uv pip compile $options pyproject.toml --all-extras --group dev -o requirements/dev.lock
 $uv pip compile $options pyproject.toml --all-extras --group dev --group bench -o requirements/bench.lock
+$uv pip compile $options pyproject.toml --all-extras --group dev --group audit -o requirements/audit.lock
