@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from eventbus.cli.options import AppDir, AsJson, Factory, Targets
-from eventbus.cli.session import out, reported, say
+from eventbus.cli.rights import rights_of
+from eventbus.cli.session import out, reported, say, say_json
 from eventbus.contracts.targets import configured, import_from, services_of
 from eventbus.event import event_info
 from eventbus.handlers.binding import Binding
-from eventbus.names import dead_letter_topic
+from eventbus.names import check_name, dead_letter_topic
 from eventbus.service import Service
+from eventbus.settings import BusSettings
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def describe(services: Targets = None, app_dir: AppDir = None, factory: Factory = False, as_json: AsJson = False) -> None:
+def describe(
+    services: Targets = None,
+    app_dir: AppDir = None,
+    factory: Factory = False,
+    as_json: AsJson = False,
+    auth: Annotated[
+        bool, typer.Option("--auth", help="Print the NSQ permissions that each needs, as an auth server answers them.")
+    ] = False,
+    publishes: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOPIC", help="With --auth: a topic that a service publishes to without returning events."),
+    ] = None,
+) -> None:
     """Show what services bind: topic, channel, event, handler, retries, limits, inbox, dead letters. Needs no broker.
 
     Example: eventbus describe services.fulfillment:service --json
@@ -28,6 +42,12 @@ def describe(services: Targets = None, app_dir: AppDir = None, factory: Factory 
     with reported("describe"):
         import_from(app_dir)
         found = services_of(configured(services, "services"), is_factory=factory)
+        if auth:
+            for topic in publishes or ():
+                check_name(topic, kind="topic")
+            ages = BusSettings.from_environment().max_dead_age > 0
+            say_json({service.name: rights_of(service, publishes or (), ages=ages) for service in found})
+            return
         trees = [_tree(service) for service in found]
         if as_json:
             typer.echo(json.dumps(trees))
