@@ -53,6 +53,7 @@ from eventbus.middleware import Middleware, Outcome
 from eventbus.retry import Retry
 from eventbus.service import Service
 from eventbus.version import __version__ as __version__
+from eventbus.wire.personal import Personal
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus
@@ -63,6 +64,7 @@ __all__ = [  # noqa: RUF022 - grouped by concept
     # events
     "Event",
     "Value",
+    "Personal",
     # services
     "Service",
     "Context",

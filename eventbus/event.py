@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 from eventbus.errors import EventDefinitionError
@@ -20,6 +20,7 @@ from eventbus.names import check_name, warn_without_room
 from eventbus.wire.envelope import MAX_COUNT, MAX_NAME_LENGTH
 from eventbus.wire.field_types import check_nested, keep_on_the_wire, leave_instants
 from eventbus.wire.identity import new_id
+from eventbus.wire.personal import HidesPersonal
 
 _ID = "__event_id__"
 
@@ -41,7 +42,7 @@ class EventInfo:
     is_owned: bool = False
 
 
-class Value(BaseModel):
+class Value(HidesPersonal):
     """A frozen part of an event, such as an order's line: nested in events, never published itself."""
 
     # written out, since type checkers read no constant: they know by it that a field cannot be set.
@@ -62,7 +63,7 @@ class Value(BaseModel):
         return keep_on_the_wire(handler(source))
 
 
-class Event(BaseModel):
+class Event(HidesPersonal):
     """A typed, immutable fact: `class OrderPlaced(Event, topic="orders_placed", version=1)`.
 
     Class keywords:

@@ -19,6 +19,7 @@ from eventbus.cli.letters import table as _table
 from eventbus.cli.letters import tree as _tree
 from eventbus.cli.options import AsJson, BusUrl, Channel, Topic, Yes
 from eventbus.cli.session import FAILED, complain, complaints, confirmed, connected, out, reported, say, say_json
+from eventbus.cli.sight import NoData, ShowPersonal, Sight
 from eventbus.dead_letters import DeadLetter, DeadLetters
 from eventbus.dead_letters.mending import Where
 from eventbus.errors import ConfigurationError, EventBusError
@@ -46,6 +47,8 @@ def list_command(
     limit: Annotated[int, typer.Option(min=1, help="Most that are shown.")] = 50,
     since: Since = None,
     reason: Reason = None,
+    personal: ShowPersonal = False,
+    no_data: NoData = False,
     as_json: AsJson = False,
     bus: BusUrl = None,
 ) -> None:
@@ -64,11 +67,12 @@ def list_command(
         where = _filter(ids, since, reason)  # a mistake in what was written is told before one of the broker
         letters = _letters(open_bus, topic, channel)
         found = letters.list(limit=limit, where=where)
+        sight = Sight(personal, not no_data)
         if as_json:
-            say_json([_tree(each) for each in found])
+            say_json([_tree(each, sight) for each in found])
             return
         if found:
-            out.print(_table(found))
+            out.print(_table(found, sight))
         there = letters.count()
         say(f"{len(found):,} of {there:,} dead letters of {topic} on {channel}")
 
@@ -78,6 +82,8 @@ def show_command(
     topic: Topic,
     channel: Channel,
     ids: Annotated[list[str], typer.Option("--id", help="Id of an event, or its beginning; may be given several times.")],
+    personal: ShowPersonal = False,
+    no_data: NoData = False,
     as_json: AsJson = False,
     bus: BusUrl = None,
 ) -> None:
@@ -87,11 +93,12 @@ def show_command(
     """
     with reported("dead show"), connected(bus) as open_bus:
         found = _letters(open_bus, topic, channel).list(limit=100, where=_filter(ids, None, None))
+        sight = Sight(personal, not no_data)
         if as_json:
-            say_json([_tree(each) for each in found])
+            say_json([_tree(each, sight) for each in found])
         else:
             for letter in found:
-                _show(letter)
+                _show(letter, sight)
         if not found:
             raise ConfigurationError(f"no dead letter of {topic} on {channel} has that id; see: eventbus dead list")
 

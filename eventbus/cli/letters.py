@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eventbus.cli.session import out
+from eventbus.cli.sight import USUAL, Sight
 from eventbus.dead_letters import DeadLetter
 from eventbus.errors import DecodeError
 from eventbus.runtime.redaction import lines, one_line
@@ -27,32 +28,34 @@ def _age(letter: DeadLetter) -> str:
     return f"{seconds:.0f}s"
 
 
-def table(found: list[DeadLetter]) -> Table:
+def table(found: list[DeadLetter], sight: Sight = USUAL) -> Table:
     """Return dead letters as people read them."""
     rows = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("id", "type", "age", "attempts"):
         rows.add_column(heading, no_wrap=True, justify="right" if heading in ("age", "attempts") else "left")
     rows.add_column("reason: error", overflow="fold", min_width=20)
     for each in found:
+        reason, error = sight.texts(each)
         rows.add_row(
             Text(one_line(each.id), "cyan"),
             Text(one_line(each.event_type or "?")),
             _age(each),
             Text(one_line(each.attempts)),
-            Text(one_line(each.reason), "red").append(f": {one_line(each.error)}" if each.error else "", "default"),
+            Text(one_line(reason), "red").append(f": {one_line(error)}" if error else "", "default"),
         )
     return rows
 
 
-def show(letter: DeadLetter) -> None:
+def show(letter: DeadLetter, sight: Sight = USUAL) -> None:
     """Print one whole, and its event as it was sent."""
+    reason, error = sight.texts(letter)
     for name, value in (
         ("id", letter.id),
         ("type", letter.event_type or "unknown"),
         ("from", f"{letter.topic} on channel {letter.channel}"),
         *([("proof", letter.proof)] if letter.proof else []),
-        ("reason", letter.reason),
-        ("error", letter.error or "none"),
+        ("reason", reason),
+        ("error", error or "none"),
         ("place", letter.place or "unknown"),
         ("attempts", str(letter.attempts)),
         ("first", letter.first.isoformat()),
@@ -60,26 +63,27 @@ def show(letter: DeadLetter) -> None:
     ):
         out.print(Text(f"{name:<9}", "dim").append(one_line(value, most=2000), "red" if name == "reason" else "default"))
     try:
-        event = letter.envelope().attributes("application/json")
+        event = sight.attributes(letter.envelope())
     except DecodeError:
         more = "…" if len(letter.body) > _MOST_BYTES else ""
         what = "bytes that are no event" if letter.is_whole else f"of {letter.size:,} bytes, of which no more could be kept"
-        out.print(Text(f"{len(letter.body):,} {what}: {letter.body[:_MOST_BYTES].hex()}{more}"))
+        out.print(Text(f"{len(letter.body):,} {what}: {sight.hex(letter.body[:_MOST_BYTES])}{more}"))
     else:
         text = json.dumps(_shown(event), indent=2, ensure_ascii=False)
         out.print(Text("\n".join(one_line(line, most=4000) for line in text.splitlines())))
     out.print()
 
 
-def tree(letter: DeadLetter) -> dict[str, Any]:
+def tree(letter: DeadLetter, sight: Sight = USUAL) -> dict[str, Any]:
     """Return one as a JSON tree, which any terminal shows as it is."""
+    reason, error = sight.texts(letter)
     found: dict[str, Any] = {
         "id": letter.id,
         "topic": letter.topic,
         "channel": letter.channel,
         "type": letter.event_type,
-        "reason": letter.reason,
-        "error": letter.error,
+        "reason": reason,
+        "error": error,
         "place": letter.place,
         "attempts": letter.attempts,
         "first": letter.first.isoformat(),
@@ -88,10 +92,10 @@ def tree(letter: DeadLetter) -> dict[str, Any]:
     if letter.proof:
         found["proof"] = letter.proof
     try:
-        found["event"] = letter.envelope().attributes("application/json")
+        found["event"] = sight.attributes(letter.envelope())
     except DecodeError as error:
         found["undecodable"] = error.reason
-        found["hex"] = letter.body.hex()
+        found["hex"] = sight.hex(letter.body)
         found["size"] = letter.size
     shown: dict[str, Any] = _shown(found)
     return shown

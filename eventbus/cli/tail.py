@@ -18,6 +18,7 @@ from rich.text import Text
 from eventbus.bus import Bus
 from eventbus.cli.options import BusUrl, Yes
 from eventbus.cli.session import complain, confirmed, connected, out, reported, say_json
+from eventbus.cli.sight import NoData, ShowPersonal, Sight
 from eventbus.engines.base import Delivery, TopicStats
 from eventbus.errors import ConfigurationError, DecodeError
 from eventbus.names import check_name, is_ephemeral
@@ -42,6 +43,8 @@ def tail(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     parents: Annotated[bool, typer.Option("--parents", help="Show what caused each event, as far as it was seen.")] = False,
+    personal: ShowPersonal = False,
+    no_data: NoData = False,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="End after so many.")] = None,
     yes: Yes = False,
     bus: BusUrl = None,
@@ -67,7 +70,8 @@ def tail(
                     f"What is shown is taken away from channel {channel!r}. Go on?", yes=yes
                 ):
                     return
-            _Tail(open_bus, name, as_json=as_json, with_parents=parents, limit=limit).run(topics)
+            sight = Sight(personal, not no_data)
+            _Tail(open_bus, name, sight, as_json=as_json, with_parents=parents, limit=limit).run(topics)
 
 
 def _is_first(there: TopicStats) -> bool:
@@ -85,9 +89,12 @@ def _refuse_to_steal(bus: Bus, topic: str) -> None:
 
 
 class _Tail:
-    def __init__(self, bus: Bus, channel: str, *, as_json: bool, with_parents: bool, limit: int | None) -> None:
+    def __init__(
+        self, bus: Bus, channel: str, sight: Sight, *, as_json: bool, with_parents: bool, limit: int | None
+    ) -> None:
         self._bus = bus
         self._channel = channel
+        self._sight = sight
         self._looks_on = is_ephemeral(channel)
         self._as_json = as_json
         self._with_parents = with_parents
@@ -151,7 +158,7 @@ class _Tail:
             self._show_bytes(topic, delivery, error.reason)
             return
         if self._as_json:
-            shown = {"topic": topic, **envelope.attributes("application/json")}
+            shown = {"topic": topic, **self._sight.attributes(envelope)}
             if self._with_parents:
                 shown["parents"] = [_name(each) for each in self._parents(envelope)]
             say_json(shown)
@@ -163,7 +170,9 @@ class _Tail:
             if delivery.attempts > 1:
                 line.append(f"  attempt {delivery.attempts}", style="yellow")
             out.print(line)
-            out.print(Text("    " + one_line(json.dumps(envelope.data, ensure_ascii=False, default=_hex), most=4000)))
+            out.print(
+                Text("    " + one_line(json.dumps(self._sight.data(envelope), ensure_ascii=False, default=_hex), most=4000))
+            )
             if self._with_parents:
                 for depth, parent in enumerate(self._parents(envelope)):
                     out.print(Text(f"    {'  ' * depth}↳ caused by {one_line(_name(parent))}", style="dim"))
@@ -173,9 +182,11 @@ class _Tail:
             self._seen.popitem(last=False)
 
     def _show_bytes(self, topic: str, delivery: Delivery, reason: str) -> None:
-        shown = delivery.body[:_MOST_BYTES].hex()
+        shown = self._sight.hex(delivery.body[:_MOST_BYTES])
         if self._as_json:
-            say_json({"topic": topic, "undecodable": reason, "bytes": len(delivery.body), "hex": delivery.body.hex()})
+            say_json(
+                {"topic": topic, "undecodable": reason, "bytes": len(delivery.body), "hex": self._sight.hex(delivery.body)}
+            )
             return
         more = "…" if len(delivery.body) > _MOST_BYTES else ""
         line = Text(_clock(datetime.fromtimestamp(delivery.timestamp, UTC).isoformat()), style="dim")

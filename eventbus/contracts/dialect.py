@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from eventbus.wire.personal import KEYWORD
+
 Schema = Mapping[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -29,7 +31,7 @@ NAMES = "x-names"
 LONGEST = 2**20
 """Largest least length that is taken: no message holds more."""
 
-WORDS = frozenset({"title", "description", "examples", "$comment"})
+WORDS = frozenset({"title", "description", "examples", "$comment", KEYWORD})
 """What may be mended in a published contract."""
 REMARKS = WORDS | {"default", "deprecated", "$defs", "$schema", "$id", "readOnly", "writeOnly", "contentMediaType"}
 OURS = frozenset({DECIMAL, MADE, TIME, BYTES, URL, TEXT, NAMES})

@@ -8,10 +8,11 @@ from typing import Any
 
 from eventbus.contracts.dialect import BYTES, DECIMAL, MADE, TIME, URL, target
 from eventbus.contracts.paths import split
+from eventbus.wire.personal import KEYWORD
 
 
 def described(schema: Mapping[str, Any], path: str) -> dict[str, str]:
-    """Return `type`, `description`, `default` and `deprecated` of a field, in words; empty where there is none."""
+    """Return type, description, default, and whether it is deprecated or personal, of a field: words, empty for none."""
     return _about(_find(schema, split(path)), schema)
 
 
@@ -50,6 +51,7 @@ def _about(parts: Sequence[Any], root: Mapping[str, Any]) -> dict[str, str]:
         "description": next((str(each["description"]) for each in maps if "description" in each), ""),
         "default": next(iter(defaults), ""),
         "deprecated": "deprecated" if any(each.get("deprecated") for each in maps) else "",
+        "personal": "personal" if any(each.get(KEYWORD) for each in maps) else "",
     }
 
 

@@ -13,9 +13,10 @@ from eventbus.publishing.templates import Template
 from eventbus.runtime.clock import Clock
 from eventbus.runtime.randomness import Randomness
 from eventbus.wire.codec import SMALL, Codec, MsgpackCodec, check_counts, dump
-from eventbus.wire.envelope import MAX_ID_LENGTH, Envelope, read_text
+from eventbus.wire.envelope import MAX_ID_LENGTH, PERSONAL, Envelope, read_text
 from eventbus.wire.identity import InstantWriter, new_id
 from eventbus.wire.limits import LONGEST_WAIT
+from eventbus.wire.personal import personal_fields
 
 _MOST_TEMPLATES = 1000
 
@@ -84,7 +85,7 @@ class EnvelopeFactory:
     def _make_template(self, kind: type[Event], source: str) -> Template:
         if len(self._templates) >= _MOST_TEMPLATES:  # classes that are made while the program runs
             self._templates.clear()
-        template = self._templates[kind, source] = Template(event_info(kind), source)
+        template = self._templates[kind, source] = Template(kind, source)
         return template
 
     def make(self, event: Event, *, subject: str | None = None, expires_in: float | None = None) -> Envelope:
@@ -97,6 +98,9 @@ class EnvelopeFactory:
         envelope = Envelope(identifier, self.source, info.name, self._write(now), dump(event))
         if info.version != 1:
             envelope.version = info.version
+        personal = personal_fields(type(event))
+        if personal:
+            envelope.extensions = {PERSONAL: personal}
         if subject is not None:
             envelope.subject = _readable("subject", subject, info.name)
         cause = current_cause.get()

@@ -170,7 +170,7 @@ class Outbox:
             made.envelopes.defer(envelope, delay, deliver_at)
             due, envelope.deliver_at = envelope.deliver_at or 0.0, None
         if self.receipts is not None:
-            envelope.extensions = {REPLY: receipt_topic(topic)}
+            envelope.extensions = {**(envelope.extensions or {}), REPLY: receipt_topic(topic)}
         row = {
             "event_id": envelope.id,
             "topic": topic,

@@ -13,8 +13,12 @@
 #define MAX_ATTRIBUTE_LENGTH 1024
 #define MAX_ID_LENGTH 255
 
-/* In the order of the arguments of an envelope; receiptto is one of its extensions, and the last two say nothing to it. */
-enum { ID, SOURCE, TYPE, TIME, DATA, CORRELATION, CAUSE, TRACE, SUBJECT, VERSION, DEPTH, REPLY, CONTENT, SPEC, ATTRIBUTES };
+/* In the order of the arguments of an envelope; then its two extensions by name, which are one argument, and what says
+   nothing to it. */
+enum {
+    ID, SOURCE, TYPE, TIME, DATA, CORRELATION, CAUSE, TRACE, SUBJECT, VERSION, DEPTH, EXTENSIONS,
+    PERSONAL = EXTENSIONS, REPLY, CONTENT, SPEC, ATTRIBUTES
+};
 
 typedef struct {
     const char *name;
@@ -35,6 +39,7 @@ static const Attribute attributes[ATTRIBUTES] = {
     [SUBJECT] = {NAMED("subject"), MAX_ATTRIBUTE_LENGTH},
     [VERSION] = {NAMED("dataversion"), 0},
     [DEPTH] = {NAMED("depth"), 0},
+    [PERSONAL] = {NAMED("personal"), MAX_ATTRIBUTE_LENGTH},
     [REPLY] = {NAMED("receiptto"), MAX_ATTRIBUTE_LENGTH},
     [CONTENT] = {NAMED("datacontenttype"), MAX_ATTRIBUTE_LENGTH},
     [SPEC] = {NAMED("specversion"), MAX_ATTRIBUTE_LENGTH},
@@ -78,24 +83,29 @@ static PyObject *read_attribute(Reader *reader, int which) {
     if (which == SPEC) return size == 3 && !memcmp(text, "1.0", 3) ? Py_NewRef(Py_None) : NULL;
     if (which == CONTENT) return Py_NewRef(Py_None); /* said again by the first byte */
     if (which == TIME && !is_between(text, size)) return NULL;
-    if (which == SOURCE || which == TYPE || which == REPLY) return make_kept_text(reader->state, text, size);
+    if (which == SOURCE || which == TYPE || which == PERSONAL || which == REPLY) return make_kept_text(reader->state, text, size);
     return make_text(text, size);
+}
+
+/* Put all extensions into one dict, at the place of the first. */
+static int gather_extensions(PyObject **found) {
+    if (!found[PERSONAL] && !found[REPLY]) return 1;
+    PyObject *extensions = PyDict_New();
+    for (int which = PERSONAL; which <= REPLY; which++) {
+        if (!extensions || !found[which]) continue;
+        if (PyDict_SetItemString(extensions, attributes[which].name, found[which])) Py_CLEAR(extensions);
+        Py_CLEAR(found[which]);
+    }
+    found[EXTENSIONS] = extensions;
+    return extensions != NULL;
 }
 
 /* Return the arguments of an envelope, which takes the found values over: as few as say all. */
 static PyObject *make_arguments(PyObject **found) {
     int last = CORRELATION, is_first_version = PyLong_AsLong(found[VERSION]) == 1;
-    for (int which = CAUSE; which <= REPLY; which++)
+    if (!gather_extensions(found)) return NULL;
+    for (int which = CAUSE; which <= EXTENSIONS; which++)
         if (found[which] && !(which == VERSION && is_first_version)) last = which;
-    if (found[REPLY]) {
-        PyObject *extensions = PyDict_New();
-        if (!extensions || PyDict_SetItemString(extensions, attributes[REPLY].name, found[REPLY])) {
-            Py_XDECREF(extensions);
-            return NULL;
-        }
-        Py_DECREF(found[REPLY]);
-        found[REPLY] = extensions;
-    }
     PyObject *arguments = PyTuple_New(last == CORRELATION ? last + 1 : last + 2);
     for (int which = 0; arguments && which <= last; which++) {
         PyObject *argument = found[which];

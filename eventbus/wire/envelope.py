@@ -32,8 +32,8 @@ _LONGEST = dict.fromkeys(("id", "correlationid", "causationid", "source", "type"
 _EXTENSION = re.compile("[a-z0-9]{1,20}")
 """CloudEvents' rule for the names of attributes."""
 
-RECEIPT_TO = "receiptto"
-"""The extension in which an outbox says where it waits for receipts; the one that most messages carry."""
+RECEIPT_TO, PERSONAL = "receiptto", "personal"
+"""The extensions that many messages carry: where an outbox waits for receipts, and the paths of the personal fields."""
 REPEATED = "repeated"
 """Attribute of a copy that an outbox sent again because a receipt is missing."""
 
@@ -163,7 +163,7 @@ def _are_short(texts: str, *names: str) -> bool:
 
 def read_plain_attributes(wire: Mapping[str, Any]) -> Envelope | None:
     """Return the envelope of a mapping with the nine attributes that are always there and what handlers and outboxes add
-    (cause, depth, trace, subject, where receipts go), else None.
+    (cause, depth, trace, subject, where receipts go, what is personal), else None.
 
     Most messages are so, and one look at the whole is three times as fast as `read_attributes`, which has the last word.
     """
@@ -175,9 +175,9 @@ def read_plain_attributes(wire: Mapping[str, Any]) -> Envelope | None:
         seen = len(wire)
         if seen != 9:
             get = wire.get
-            cause, trace, subject, reply = get("causationid"), get("traceparent"), get("subject"), get(RECEIPT_TO)
-            depth = get("depth", 0)
-            for text in (cause, trace, subject, reply):
+            cause, trace, subject, depth = get("causationid"), get("traceparent"), get("subject"), get("depth", 0)
+            personal, reply = get(PERSONAL), get(RECEIPT_TO)
+            for text in (cause, trace, subject, personal, reply):
                 if text is not None:
                     texts += text
                     seen -= 1
@@ -203,7 +203,8 @@ def read_plain_attributes(wire: Mapping[str, Any]) -> Envelope | None:
         return Envelope(identifier, source, kind, time, data, correlation, version=version)
     if type(depth) is not int or not 0 <= depth <= MAX_COUNT or (cause is not None and len(cause) > MAX_ID_LENGTH):
         return None
-    more = (cause, trace, subject, version, depth, None if reply is None else {RECEIPT_TO: reply})
+    extensions = {name: text for name, text in ((PERSONAL, personal), (RECEIPT_TO, reply)) if text is not None}
+    more = (cause, trace, subject, version, depth, extensions or None)
     return Envelope(identifier, source, kind, time, data, correlation, None, *more)
 
 
@@ -269,9 +270,9 @@ def _read_extensions(wire: Mapping[str, Any], names: set[str]) -> dict[str, Any]
 
 def _text(wire: Mapping[str, Any], name: str) -> str | None:
     value = wire.get(name)
-    if value is None:
-        return None
     if type(value) is not str:
+        if value is None:
+            return None
         raise DecodeError(f"attribute {name} is no text")
     most = _LONGEST.get(name, MAX_ATTRIBUTE_LENGTH)
     if len(value) > most:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from eventbus import Event, Value
+from eventbus import Event, Personal, Value
 
 # the limits of the contract: what is outside of them no owner sent
 Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
@@ -26,7 +26,7 @@ class OrderPlaced(Event, topic="orders_placed"):
     """View: an order to confirm, whole, so that nobody has to be asked for it."""
 
     order_id: UUID
-    email: str = Field(min_length=3, max_length=254)
+    email: Personal[str] = Field(min_length=3, max_length=254)
     currency: str = Field(pattern="^[A-Z]{3}$")
     total: Money
     lines: tuple[OrderLine, ...] = Field(min_length=1, max_length=1000)
@@ -44,10 +44,10 @@ class MailPrepared(Event, topic="email", version=1):
 
     kind: Literal["confirmation", "shipping"]
     order_id: UUID
-    recipient: str = Field(max_length=254, examples=["ada@example.org"])
+    recipient: Personal[str] = Field(max_length=254, examples=["ada@example.org"])
     subject: str = Field(max_length=200, examples=["Your order 018f0000-0000-7000-8000-000000000001"])
-    text: str = Field(examples=["Thank you for your order.\n"])
-    html: str = Field(examples=["<p>Thank you for your order.</p>\n"])
+    text: Personal[str] = Field(examples=["Thank you for your order.\n"])
+    html: Personal[str] = Field(examples=["<p>Thank you for your order.</p>\n"])
 
 
 class OrderConfirmed(Event, topic="orders_confirmed", version=1):

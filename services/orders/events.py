@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from eventbus import Event, Value
+from eventbus import Event, Personal, Value
 
 Money = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
 
@@ -26,12 +26,12 @@ class OrderPlaced(Event, topic="orders_placed", version=1):
     """A customer's order was accepted."""
 
     order_id: UUID
-    customer_id: str = Field(min_length=1, max_length=64, examples=["c-17"])
-    email: str = Field(min_length=3, max_length=254, examples=["ada@example.org"])
+    customer_id: Personal[str] = Field(min_length=1, max_length=64, examples=["c-17"])
+    email: Personal[str] = Field(min_length=3, max_length=254, examples=["ada@example.org"])
     currency: str = Field(pattern="^[A-Z]{3}$", description="ISO 4217", examples=["EUR"])
     placed_at: datetime
     total: Money = Field(examples=["23.80"])
-    note: str | None = Field(default=None, max_length=1000, examples=["leave at the door"])
+    note: Personal[str | None] = Field(default=None, max_length=1000, examples=["leave at the door"])
     lines: tuple[OrderLine, ...] = Field(min_length=1, max_length=1000)
 
 
