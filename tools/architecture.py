@@ -30,6 +30,7 @@ CAPTIONS = {
     "contracts": "promises, views, the fit",
     "dead_letters": "parked, shown, sent again",
     "delivery": "a delivery to its answer",
+    "django": "outbox of Django's databases",
     "doctor": "what is wrong, and the cure",
     "engines": "carry bytes: memory, nsq",
     "errors": "one hierarchy for all",

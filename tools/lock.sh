@@ -11,3 +11,4 @@ done
 $uv pip compile $options pyproject.toml --all-extras --group dev -o requirements/dev.lock
 $uv pip compile $options pyproject.toml --all-extras --group dev --group bench -o requirements/bench.lock
 $uv pip compile $options pyproject.toml --all-extras --group dev --group audit -o requirements/audit.lock
+$uv pip compile $options pyproject.toml --all-extras --group dev --group docs -o requirements/docs.lock

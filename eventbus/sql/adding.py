@@ -18,10 +18,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from eventbus.errors import BusStateError, ConfigurationError
+from eventbus.event import Event, event_info, event_topic
 from eventbus.publishing.envelopes import EnvelopeFactory
 from eventbus.runtime.clock import SystemClock
 from eventbus.runtime.randomness import SYSTEM
 from eventbus.settings import BusSettings
+from eventbus.sql.receipts import REPLY, receipt_topic
 from eventbus.sql.schema import HOW, metadata_in
 from eventbus.sql.statements import insert_and_notify, insert_once, is_sqlite
 from eventbus.sql.tables import outbox
@@ -30,7 +32,11 @@ from eventbus.wire.envelope import Envelope
 from eventbus.wire.limits import DEFAULT_LIMITS, RESERVE
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy.orm import Session, scoped_session
+
+    from eventbus.publishing.publisher import Publisher
 
 Given: TypeAlias = Union[Connection, "Session", "scoped_session[Any]"]
 """What may be handed to `Outbox.add`."""
@@ -76,6 +82,46 @@ class Unattached:
         """Return the bytes to keep, in the trace of the caller's current span."""
         envelope.traceparent = _current_traceparent() or envelope.traceparent
         return self.envelopes.encode(envelope)
+
+
+def row_of(
+    made: Unattached | Publisher,
+    event: Event,
+    *,
+    now: float,
+    wants_receipts: bool,
+    delay: float | None = None,
+    deliver_at: datetime | None = None,
+    expires_in: float | None = None,
+    subject: str | None = None,
+) -> dict[str, Any]:
+    """Return the row that `event` becomes, added at `now` in seconds since 1970.
+
+    Args:
+        made: what makes its bytes.
+        delay, deliver_at, expires_in, subject: as of `Bus.publish`.
+
+    Raises:
+        EncodeError, MessageTooLargeError: it could never be sent.
+    """
+    topic = event_topic(type(event))
+    envelope = made.envelopes.make(event, subject=subject, expires_in=expires_in)
+    due = 0.0
+    if delay is not None or deliver_at is not None:
+        made.envelopes.defer(envelope, delay, deliver_at)
+        due, envelope.deliver_at = envelope.deliver_at or 0.0, None
+    if wants_receipts:
+        envelope.extensions = {**(envelope.extensions or {}), REPLY: receipt_topic(topic)}
+    return {
+        "event_id": envelope.id,
+        "topic": topic,
+        "type": event_info(type(event)).name,
+        "body": made.enqueue(topic, envelope),
+        "created_at": now,
+        "due_at": due,
+        "expires_at": envelope.expires_at,
+        "wants_receipts": wants_receipts,
+    }
 
 
 def _current_traceparent() -> str | None:
@@ -183,19 +229,29 @@ class Lookout:
 
     def look(self, connection: Connection, now: float) -> None:
         """Look once a minute, by an index, at what waits at `now`, in seconds since 1970."""
-        if monotonic() < self._next:
+        if not self.is_time():
             return
-        self._next = monotonic() + _LOOK_EVERY
         rows = self._table.c
         since = sa.func.min(sa.func.coalesce(sa.func.nullif(rows.due_at, 0), rows.created_at))
         found = connection.scalar(sa.select(since).where(rows.published_at.is_(None), rows.due_at <= now))
-        if found is None or now - found <= self._after:
+        self.judge(found, now, connection.engine.url.render_as_string(hide_password=True))
+
+    def is_time(self) -> bool:
+        """Whether to look again; it is asked with each event."""
+        if monotonic() < self._next:
+            return False
+        self._next = monotonic() + _LOOK_EVERY
+        return True
+
+    def judge(self, oldest: float | None, now: float, where: str) -> None:
+        """Say it where the oldest row that is due, since `oldest`, waits for too long."""
+        if oldest is None or now - oldest <= self._after:
             return
         self._next = math.inf
         log.warning(
             "%s: events in %s wait for %.0f s, and nobody publishes them; run `eventbus relay --database URL` on it, or "
             "attach an Outbox(database) to a bus that runs",
             self._name,
-            connection.engine.url.render_as_string(hide_password=True),
-            now - found,
+            where,
+            now - oldest,
         )

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event as sqlalchemy_event
 
 from eventbus.errors import BusStateError, ConfigurationError
-from eventbus.event import Event, event_info, event_topic
+from eventbus.event import Event, event_topic
 from eventbus.names import check_name
 from eventbus.runtime.clock import SystemClock
-from eventbus.sql.adding import Given, Lookout, Unattached, connection_of, insert
-from eventbus.sql.receipts import REPLY, Receipts, receipt_topic
+from eventbus.sql.adding import Given, Lookout, Unattached, connection_of, insert, row_of
+from eventbus.sql.receipts import Receipts
 
 # what only a relay needs is loaded with the first: a program that adds events has neither a bus nor gevent
 if TYPE_CHECKING:
@@ -162,25 +162,17 @@ class Outbox:
         if made is None:
             made = self._unattached = Unattached(self.source)
         joined, session = connection_of(connection)
-        topic = event_topic(type(event))
-        envelope = made.envelopes.make(event, subject=subject, expires_in=expires_in)
         now = self._time()
-        due = 0.0
-        if delay is not None or deliver_at is not None:
-            made.envelopes.defer(envelope, delay, deliver_at)
-            due, envelope.deliver_at = envelope.deliver_at or 0.0, None
-        if self.receipts is not None:
-            envelope.extensions = {**(envelope.extensions or {}), REPLY: receipt_topic(topic)}
-        row = {
-            "event_id": envelope.id,
-            "topic": topic,
-            "type": event_info(type(event)).name,
-            "body": made.enqueue(topic, envelope),
-            "created_at": now,
-            "due_at": due,
-            "expires_at": envelope.expires_at,
-            "wants_receipts": self.receipts is not None,
-        }
+        row = row_of(
+            made,
+            event,
+            now=now,
+            wants_receipts=self.receipts is not None,
+            delay=delay,
+            deliver_at=deliver_at,
+            expires_in=expires_in,
+            subject=subject,
+        )
         is_attached = self._bus is not None
         insert(joined, row, tells=not is_attached, schema=self.schema)
         if not is_attached:
@@ -191,7 +183,7 @@ class Outbox:
             from eventbus.sql.jobs import after_commit
 
             after_commit(joined, self.wake)
-        return envelope.id
+        return str(row["event_id"])
 
     async def add_async(
         self, connection: AsyncConnection | AsyncSession | async_scoped_session[Any], event: Event, **options: Any
