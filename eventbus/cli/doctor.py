@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from contextlib import ExitStack
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -33,6 +34,15 @@ def doctor(
     watch: Annotated[
         float, typer.Option(min=0.1, help="Seconds between two looks at the channels, to see what grows.")
     ] = 2.0,
+    databases: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--database",
+            envvar="EVENTBUS_DATABASE_URL",
+            help="A database with an outbox that programs without a bus add to; may be given several times.",
+            metavar="URL",
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for warnings too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     bus: BusUrl = None,
@@ -51,8 +61,11 @@ def doctor(
         found = _services(services, factory)
         settings = BusSettings.from_environment()
         findings: list[Finding] = []
-        with Bus(bus, source="eventbus-cli", settings=settings) as open_bus, interruptible():
-            for each in examine(open_bus, found, contracts=contracts, watch=watch):
+        with ExitStack() as stack:
+            outboxes = [_outbox_of(url, stack) for url in dict.fromkeys(databases or ())]
+            open_bus = stack.enter_context(Bus(bus, source="eventbus-cli", settings=settings))
+            stack.enter_context(interruptible())
+            for each in examine(open_bus, found, contracts=contracts, watch=watch, outboxes=outboxes):
                 findings.append(each)
                 if not as_json:
                     _show(each)
@@ -69,6 +82,15 @@ def doctor(
             counts = {level: sum(each.level is level for each in findings) for level in Level}
             say(f"{counts[Level.FAULT]} faults, {counts[Level.WARNING]} warnings, {counts[Level.NOTE]} notes")
         raise typer.Exit(_code(findings, strict=strict))
+
+
+def _outbox_of(url: str, stack: ExitStack) -> Any:
+    """Return the outbox of a database, which `stack` closes."""
+    try:
+        from eventbus.sql import Database, Outbox
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"doctor --database needs the extra: pip install 'eventbus[sql]' ({error})") from None
+    return Outbox(stack.enter_context(Database(url)))
 
 
 def _services(given: list[str] | None, factory: bool) -> list[Service]:

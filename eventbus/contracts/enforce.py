@@ -55,7 +55,12 @@ class Enforcer:
             return
         mine = contract_of(event_type, "")
         published = next((each for each in self._contracts if each.path == mine.path), None)
-        if published is None:
+        if not info.is_owned:
+            self._object(
+                f"{info.topic}: class {event_type.__name__} states no version, so it is a view, to read by; who publishes "
+                f'states one: class {event_type.__name__}(Event, topic="{info.topic}", version=1)'
+            )
+        elif published is None:
             self._object(f"{info.topic}: {mine.name} is not published in {self._source}; eventbus contracts publish")
         elif published.retired is not None:
             self._object(f"{info.topic}: {mine.name} was retired on {published.retired.on}: {published.retired.reason}")

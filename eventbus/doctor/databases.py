@@ -15,9 +15,9 @@ _OLD = 60.0
 """Seconds for which a row that is due may wait before something holds it up."""
 
 
-def check_databases(services: Sequence[Service]) -> Iterator[Finding]:
-    """Yield what is to be said of the databases of the services' outboxes and inboxes. Only reads."""
-    parts: list[Any] = [each for service in services for each in service.attachments]
+def check_databases(services: Sequence[Service], others: Sequence[Any] = ()) -> Iterator[Finding]:
+    """Yield what is to be said of the databases of the services' outboxes and inboxes, and of other outboxes. Only reads."""
+    parts: list[Any] = [*others, *(each for service in services for each in service.attachments)]
     parts += [each.outbox for each in parts if getattr(each, "outbox", None) is not None]
     outboxes: dict[int, tuple[Any, dict[int, Any]]] = {}
     for part in parts:
@@ -57,7 +57,13 @@ def _check(database: Any, outboxes: Sequence[Any]) -> Iterator[Finding]:
                 f"{shown}: the broker refused {found.refused} rows; they are tried again",
                 "eventbus outbox list --refused says why; eventbus outbox drop removes rows",
             )
-        if found.oldest > _OLD:
+        if found.oldest > _OLD and not found.is_taken:
+            yield warning(
+                CHECK,
+                f"{shown} has no relay: {figures}, none was ever taken, and the oldest is due for {found.oldest:.0f} s",
+                f"eventbus relay --database {shown}; or start the service whose bus has an Outbox on it",
+            )
+        elif found.oldest > _OLD:
             yield warning(
                 CHECK,
                 f"{shown}: {figures}; the oldest is due for {found.oldest:.0f} s",

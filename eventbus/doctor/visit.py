@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import gevent
 
@@ -27,17 +28,20 @@ MISFIT = "contracts"
 """Names of the checks that have exit codes of their own."""
 
 
-def examine(bus: Bus, services: Sequence[Service], *, contracts: str, watch: float) -> Iterator[Finding]:
+def examine(
+    bus: Bus, services: Sequence[Service], *, contracts: str, watch: float, outboxes: Sequence[Any] = ()
+) -> Iterator[Finding]:
     """Yield findings as they are made.
 
     Args:
         contracts: folder, wheel or address of the contracts.
         watch: seconds between two looks at the channels.
+        outboxes: of databases that no service here has.
     """
     known = dict.fromkeys(name.upper() for model in (BusSettings, NsqOptions) for name in model.model_fields)
     yield from check_environment(known)
     yield from _contracts(services, contracts)
-    yield from check_databases(services)
+    yield from check_databases(services, outboxes)
     is_reachable = True
     try:
         bus.engine.ping(timeout=bus.publish_timeout)

@@ -20,6 +20,7 @@ class Backlog:
         delayed: rows whose time has not come.
         unsettled: rows that are published and wait for receipts.
         oldest: age in seconds of the oldest row that is due and not published; 0.0 where there is none.
+        is_taken: whether any relay has had a row that is due: where rows are old and it has not, nobody relays.
         refused: rows among the waiting and delayed ones that the broker refused; see `eventbus outbox list`.
     """
 
@@ -28,6 +29,7 @@ class Backlog:
     unsettled: int
     oldest: float
     refused: int = 0
+    is_taken: bool = True
 
 
 def backlog_of(database: Database, now: float) -> Backlog:
@@ -46,10 +48,11 @@ def backlog_of(database: Database, now: float) -> Backlog:
         number(~waits, outbox.c.settled_at.is_(None)),
         sa.select(age).where(waits, is_due).scalar_subquery(),
         number(waits, outbox.c.refusals > 0),
+        number(waits, is_due, (outbox.c.leased_until > 0) | (outbox.c.refusals > 0)),
     )
 
     def count(connection: Connection) -> Backlog:
         row = connection.execute(counts).one()
-        return Backlog(row[0], row[1], row[2], 0.0 if row[3] is None else max(now - row[3], 0.0), row[4])
+        return Backlog(row[0], row[1], row[2], 0.0 if row[3] is None else max(now - row[3], 0.0), row[4], row[5] > 0)
 
     return database.read(count)

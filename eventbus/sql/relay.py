@@ -24,7 +24,7 @@ from eventbus.sql.policy import OutboxPolicy
 from eventbus.sql.rounds import AWAITED, LONGEST_PAUSE, Rounds
 from eventbus.sql.settling import Settling
 from eventbus.sql.statements import skip_locked, within
-from eventbus.sql.tables import outbox
+from eventbus.sql.tables import WAS_TAKEN, outbox
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus
@@ -180,7 +180,9 @@ class Relay:
         self._database.chore(lambda connection: connection.execute(change.values(**values, refusals=outbox.c.refusals + 1)))
 
     def _release(self, ids: list[int]) -> None:
-        change = sa.update(outbox).where(outbox.c.id.in_(ids), outbox.c.published_at.is_(None)).values(leased_until=0.0)
+        change = (
+            sa.update(outbox).where(outbox.c.id.in_(ids), outbox.c.published_at.is_(None)).values(leased_until=WAS_TAKEN)
+        )
         try:
             self._database.chore(lambda connection: connection.execute(change))
         except Exception as error:  # the lease ends by itself

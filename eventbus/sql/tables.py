@@ -34,6 +34,9 @@ outbox = sa.Table(
     sa.Column("refusals", sa.Integer, nullable=False, default=0, server_default="0", doc="how often it did"),
 )
 
+WAS_TAKEN = 1.0
+"""A `leased_until` long over: a relay had the row and could not send it. 0 says that none has had it."""
+
 
 def _index(name: str, *columns: sa.ColumnElement[Any], where: sa.ColumnElement[bool]) -> sa.Index:
     """A partial index: the rows that are looked for are few among many that are done."""

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from eventbus.doctor import Level
 from eventbus.doctor.channels import check_channels
 from eventbus.doctor.environment import check_environment
 from eventbus.engines.base import ChannelStats, TopicStats
+from eventbus.sql import Database, metadata
 from tests.cli.kit import Shop, events
 from tests.nsqd import Nsqd, Nsqlookupd
 from tests.waiting import eventually
@@ -70,6 +73,17 @@ def test_no_broker_is_exit_code_3_and_the_rest_is_told_all_the_same(shop: Shop) 
 def test_the_memory_engine_has_no_cluster(shop: Shop) -> None:
     found = findings(shop, "shop:service", code=0, EVENTBUS_URL="memory://")
     assert has(found, "note", "engine", "no cluster")
+
+
+def test_an_outbox_that_nobody_relays_is_named(shop: Shop, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/billing.db"
+    with Database(url) as database:
+        database.create_tables(metadata)
+        row = {"event_id": "1", "topic": "placed", "type": "Placed", "body": b"x", "created_at": time.time() - 1000.0}
+        insert = sa.insert(metadata.tables["eventbus_outbox"]).values(**row, due_at=0.0, wants_receipts=True)
+        database.transact(lambda connection: connection.execute(insert))
+    found = findings(shop, "--database", url, code=0, EVENTBUS_URL="memory://")
+    assert has(found, "warning", "database", f"{url} has no relay")
 
 
 def test_missing_orphaned_paused_and_dead(shop: Shop, nsqd: Nsqd) -> None:

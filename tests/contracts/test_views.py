@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from pydantic import AfterValidator, Field, create_model
 
 from eventbus import Bus, ContractError, Event, Service, Value
@@ -17,6 +18,7 @@ from eventbus.contracts.values import count_in_words
 from eventbus.contracts.views import View, trials_of
 from eventbus.settings import BusSettings
 from eventbus.sql import Database, Outbox, metadata
+from eventbus.sql.tables import outbox as table
 
 
 class Line(Value):
@@ -138,6 +140,8 @@ def test_enforced_contracts_refuse_a_service_and_an_event(folder: Path, tmp_path
             bus.publish(Unpublished(number=1))
         with pytest.raises(ContractError, match="differs from its contract"):
             bus.publish(Changed(order_id="x"))
+        with pytest.raises(ContractError, match="PlacedView states no version"):
+            bus.publish(PlacedView(order_id=UUID(int=1), lines=()))
         database = Database(f"sqlite:///{tmp_path}/x.db")
         database.create_tables(metadata)
         outbox = Outbox(database, receipts=None)
@@ -145,6 +149,20 @@ def test_enforced_contracts_refuse_a_service_and_an_event(folder: Path, tmp_path
         with pytest.raises(ContractError, match="is not published"):
             database.transact(lambda connection: outbox.add(connection, Unpublished(number=1)))
     database.close()
+
+
+def test_an_outbox_without_a_bus_enforces_them_too(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTBUS_CONTRACTS", "enforce")
+    monkeypatch.setenv("EVENTBUS_CONTRACTS_FROM", str(folder))
+    with Database(f"sqlite:///{tmp_path}/x.db") as database:
+        database.create_tables(metadata)
+        for event, said in (
+            (Unpublished(number=1), "is not published"),
+            (PlacedView(order_id=UUID(int=1), lines=()), "version"),
+        ):
+            with pytest.raises(ContractError, match=said), database.engine.begin() as connection:
+                Outbox(source="billing").add(connection, event)
+        assert database.read(lambda connection: connection.scalar(sa.select(table.c.id))) is None
 
 
 def test_warned_contracts_only_warn(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -21,6 +21,7 @@ PROGRAMS = {
     "script": (None, EXAMPLES, [["shop.py"]]),
     "flask-sync": ([*GUNICORN, "sync", "flask_app:app"], EXAMPLES, [["shop.py"]]),
     "flask-gthread": ([*GUNICORN, "gthread", "--threads", "4", "flask_app:app"], EXAMPLES, [["shop.py"]]),
+    "flask-preload": ([*GUNICORN, "gthread", "--preload", "flask_app:app"], EXAMPLES, [["shop.py"]]),
     "flask-gevent": ([*GUNICORN, "gevent", "flask_app:app"], EXAMPLES, [["shop.py"]]),
     "django": ([*GUNICORN, "sync", "billing.wsgi"], DJANGO, [MIGRATE]),
     "fastapi": (UVICORN, EXAMPLES, [["shop.py"]]),

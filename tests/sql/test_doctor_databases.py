@@ -14,6 +14,7 @@ from eventbus.doctor.databases import check_databases
 from eventbus.doctor.findings import Finding
 from eventbus.sql import Database, Inbox, Outbox, SqlContext, metadata
 from eventbus.sql.tables import outbox as table
+from eventbus.testing import Harness
 from tests.sql.events import Placed
 
 
@@ -61,6 +62,22 @@ def test_rows_that_wait_too_long_and_refused_ones_are_warned_of(new_database: Ca
     assert (refused.level, old.level) == (Level.WARNING, Level.WARNING)
     assert "refused 1 rows" in refused.text
     assert "the oldest is due for 10" in old.text
+
+
+def test_an_outbox_that_nobody_relays_is_named(new_database: Callable[..., Database]) -> None:
+    database = new_database(metadata)
+    database.transact(lambda connection: Outbox(source="billing").add(connection, Placed(number=1)))
+    database.transact(lambda connection: connection.execute(sa.update(table).values(created_at=time.time() - 1000.0)))
+    (found,) = check_databases([], [Outbox(database)])
+    assert (found.level, "has no relay" in found.text) == (Level.WARNING, True)
+    assert "eventbus relay --database" in found.mend
+    with Harness() as harness:
+        harness.bus.attach(Outbox(database, source="relay", receipts=None))
+        with harness.broker_down():
+            harness.advance(5.0)
+            (found,) = check_databases([], [Outbox(database)])
+            assert (found.level, "no relay" in found.text) == (Level.WARNING, False)
+            assert "does its broker answer" in found.mend
 
 
 def test_a_database_that_is_away_is_a_fault_and_no_file_is_made(tmp_path: Path) -> None:
