@@ -82,6 +82,7 @@ COMMANDS = {
         "Check versions, limits, brokers, channels, contracts and databases; say what is wrong and how to mend it.",
     ),
     "contracts": Entry("contracts:app", "What producers promise and consumers need, decided before anything ships."),
+    "new": Entry("new:app", "Write the beginnings of a service, tests included."),
     "keys": Entry("keys:app", "Make and look at the keys that sign events."),
     "version": Entry("version:app", "Print the version, and those of what it stands on."),
 }

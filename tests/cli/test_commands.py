@@ -25,8 +25,8 @@ def commands() -> list[tuple[str, ...]]:
     dead = [("dead", verb) for verb in ("list", "show", "replay", "discard", "prune")]
     outbox = [("outbox", verb) for verb in ("list", "drop", "subscribers", "forget", "tables")]
     keys = [("keys", verb) for verb in ("new", "check")]
-    groups = ("dead", "contracts", "outbox", "keys")
-    return [*((name,) for name in COMMANDS if name not in groups), *dead, *outbox, *keys]
+    groups = ("dead", "contracts", "outbox", "keys", "new")
+    return [*((name,) for name in COMMANDS if name not in groups), *dead, *outbox, *keys, ("new", "service")]
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
