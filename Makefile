@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help architecture asyncapi commands nsq demo demo-containers test test-busy coverage test-containers test-all fast lint fmt type imports contracts bench fuzz soak audit lock clean
+.PHONY: help architecture asyncapi commands nsq demo demo-containers test test-busy coverage test-containers test-all fast lint fmt type imports contracts docs bench fuzz soak audit lock clean
 
 help: ## show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -94,6 +94,11 @@ architecture: $(DEV_STAMP) ## draw docs/architecture.svg anew, after a part came
 
 contracts: $(DEV_STAMP) ## publish the contracts of the services' events, after a change of theirs
 	@$(BIN)/eventbus contracts publish
+
+docs: $(DEV_STAMP) ## the docs site into dist/docs, which needs no network; llms.txt and the Markdown of all pages with it
+	@$(BIN)/pip install --quiet --require-hashes -r requirements/docs.lock
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "$(BIN)/python -m http.server --bind 127.0.0.1 --directory dist/docs"
 
 bench: $(DEV_STAMP) nsq ## benchmarks beside peers; ARGS="--json FILE --plot FILE" writes rows and plot
 	@$(BIN)/pip install --quiet --require-hashes -r requirements/bench.lock

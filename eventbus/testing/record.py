@@ -21,6 +21,7 @@ class Recorder(Middleware):
         self.handled: list[tuple[str, str, Envelope]] = []
         self.outcomes: list[tuple[Outcome, str, Envelope]] = []
         self.failures: list[tuple[Context, BaseException]] = []
+        self.injected: list[BaseException] = []
         self.failing: list[tuple[str | None, str | None, BaseException]] = []
 
     def last(self) -> str:
@@ -38,6 +39,7 @@ class Recorder(Middleware):
         for index, (service, type_name, error) in enumerate(self.failing):
             if service in (None, context.service) and type_name in (None, context.event_type):
                 del self.failing[index]
+                self.injected.append(error)
                 raise error
         return proceed(event, context)
 
@@ -45,5 +47,5 @@ class Recorder(Middleware):
         self.outcomes.append((outcome, context.service, context.envelope))
         if outcome is Outcome.HANDLED:
             self.handled.append((context.service, context.topic, context.envelope))
-        if error is not None and not isinstance(error, InjectedFailure):
+        if error is not None and not any(error is each for each in self.injected):
             self.failures.append((context, error))

@@ -113,7 +113,8 @@ def test_reject_is_a_verdict_and_no_failure() -> None:
 
 def test_faults_on_request() -> None:
     with Harness(shop()) as harness:
-        harness.fail_next(2, event_type=Placed, by="shop")
+        harness.fail_next(1, event_type=Placed, by="shop")
+        harness.fail_next(1, event_type=Placed, by="shop", error=TimeoutError("of the test"))
         harness.duplicate_next()
         harness.publish(Placed(number=1))
         harness.settle()

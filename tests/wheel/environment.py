@@ -53,14 +53,14 @@ class Environment:
     def uninstall(self, name: str) -> None:
         self.pip("uninstall", "--yes", name)
 
-    def give_dependencies(self, *extras: str) -> None:
-        """Make what eventbus and these extras declare importable, and with it all that those need.
+    def give_dependencies(self, *extras: str, others: Iterable[str] = ()) -> None:
+        """Make what eventbus and these extras declare importable, and other packages, and with it all that those need.
 
         The packages are links to those of the tests' own environment, whose eventbus stays out of sight.
         """
         (installed,) = Distribution.discover(name="eventbus", path=[str(self.site_packages)])
         self._dependencies.mkdir()
-        for each in _needed(installed, extras):
+        for each in _needed(installed, extras, others):
             for file in each.files or ():
                 link = self._dependencies / file.parts[0]
                 if file.parts[0] not in ("..", "__pycache__") and not link.is_symlink():
@@ -93,11 +93,14 @@ class Environment:
         }
 
 
-def _needed(installed: Distribution, extras: Iterable[str]) -> list[Distribution]:
-    """Return the distributions that one needs with these extras, however indirectly, without itself."""
+def _needed(installed: Distribution, extras: Iterable[str], others: Iterable[str]) -> list[Distribution]:
+    """Return the distributions that one needs with these extras, and others, however indirectly, without itself."""
     own = canonicalize_name(installed.metadata["Name"])
     found = {own: installed}
     left = [(own, extra) for extra in ("", *extras)]
+    for other in map(canonicalize_name, others):
+        found[other] = distribution(other)
+        left.append((other, ""))
     seen = set(left)
     while left:
         name, extra = left.pop()
