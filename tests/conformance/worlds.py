@@ -5,17 +5,22 @@ A world lives as long as the test session; tests keep apart by topics of their o
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
 from eventbus import Bus, Middleware
+from eventbus.engines import open_engine
 from eventbus.engines.memory import MemoryEngine, MemoryOptions
 from eventbus.engines.nsq.http import request
 from eventbus.settings import BusSettings
+from tests.conformance.apart import Apart, Publishing
 from tests.nsqd import Nsqd, Nsqlookupd
 from tests.waiting import PATIENCE, eventually
 
@@ -137,5 +142,50 @@ class ClusterWorld(NsqWorld):
         )
 
 
-WORLDS: dict[str, Callable[[], World]] = {"memory": MemoryWorld, "nsq": NsqWorld, "cluster": ClusterWorld}
+class SqliteWorld:
+    """One file, as all processes of one machine share it."""
+
+    name = "sqlite"
+    features = Features(bounded_depth=False)
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="sqlite-of-tests-"))
+        self._url = f"sqlite:///{self._folder}/bus.db"
+
+    def bus(self, *, max_delay: float | None = None, middleware: tuple[Middleware, ...] = (), **settings: Any) -> Bus:
+        url = self._url if max_delay is None else f"{self._url}?max_delay={max_delay}"
+        codec = settings.pop("codec", None)
+        return Bus(url, middleware=middleware, settings=make_settings(settings), codec=codec)
+
+    def close(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class ApartWorld(SqliteWorld):
+    """The same, with every publish in another process than the subscribers."""
+
+    name = "sqlite-apart"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._publishing = Publishing(self._url, self._folder)
+
+    def bus(self, *, max_delay: float | None = None, middleware: tuple[Middleware, ...] = (), **settings: Any) -> Bus:
+        url = self._url if max_delay is None else f"{self._url}?max_delay={max_delay}"
+        apart: Any = Apart(open_engine(url), self._publishing.path)
+        codec = settings.pop("codec", None)
+        return Bus(engine=apart, middleware=middleware, settings=make_settings(settings), codec=codec)
+
+    def close(self) -> None:
+        self._publishing.end()
+        super().close()
+
+
+WORLDS: dict[str, Callable[[], World]] = {
+    "memory": MemoryWorld,
+    "nsq": NsqWorld,
+    "cluster": ClusterWorld,
+    "sqlite": SqliteWorld,
+    "sqlite-apart": ApartWorld,
+}
 """The table of engines: every test of the suite runs on each."""

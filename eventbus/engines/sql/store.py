@@ -1,0 +1,298 @@
+"""The store: what a process wants of its database goes together into rounds, one transaction each.
+
+Publishes that wait share a commit, as they share an MPUB on NSQ. What was answered is gathered for some milliseconds and
+written along; what a channel has is taken in the same transaction, so that a publish and its delivery cost one commit. Only
+a round that publishes waits for the disk: a lost note of a finish brings an event again and loses none.
+
+All buses of one hub on the same database share a store.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import gevent
+from gevent.event import Event
+
+from eventbus.engines.sql import administration, appending, leasing
+from eventbus.engines.sql.channels import Channels
+from eventbus.engines.sql.delivery import Taking
+from eventbus.engines.sql.requests import Requests, as_error
+from eventbus.engines.sql.rounds import Round
+from eventbus.engines.sql.session import Backend, Session, Trouble
+from eventbus.engines.sql.subscription import Channel, SqlSubscription
+from eventbus.engines.sql.upkeep import Upkeep
+from eventbus.errors import BusStateError
+from eventbus.runtime.clock import Clock
+from eventbus.runtime.forks import owned
+from eventbus.runtime.guarded_log import guarded_log
+
+T = TypeVar("T")
+
+log = guarded_log("eventbus.sql_engine")
+
+_GATHER = 0.004
+"""Seconds for which answers are gathered before they are written down."""
+_AGAIN = 0.25
+"""Seconds until a failed round is tried again."""
+_TURN = 0.1
+"""Longest wait in one go for the lock that another process holds."""
+_MOST_MESSAGES, _MOST_BYTES = 4096, 4 * 1024 * 1024
+"""Of one transaction."""
+
+
+class Store:
+    """See the module's docstring. Greenlets of one hub only."""
+
+    def __init__(self, backend: Backend, clock: Clock, *, retain: float) -> None:
+        self.backend = backend
+        self.clock = clock
+        self.token = uuid4().hex[:16]
+        self.users = 0
+        self.requests = Requests(backend.name, self._kick)
+        self._changed: list[Taking] = []
+        self._changed_at = 0.0
+        self.channels = Channels()
+        self._upkeep = Upkeep(retain, self.channels, self.requests)
+        self._wake = Event()
+        self._keeper: gevent.Greenlet[..., Any] | None = None
+        self._again_at = 0.0
+        self.is_closed = False
+        self._is_outside = True
+        self.is_under_way = False
+        backend.watch(self.outside)
+        owned(self)
+
+    # -- subscriptions ------------------------------------------------------------------------------------------------
+
+    def joined(self, subscription: SqlSubscription) -> None:
+        """A subscription takes part from now on."""
+        subscription.channel.subscriptions.append(subscription)
+        self._upkeep.joined(time.monotonic())
+
+    def left(self, subscription: SqlSubscription) -> None:
+        """A subscription ended."""
+        channel, token = subscription.channel, subscription.token
+        if subscription in channel.subscriptions:
+            channel.subscriptions.remove(subscription)
+        self.channels.drop(channel)
+        number = channel.number
+        self.requests.tell(lambda session: administration.leave(session, number, token))
+
+    def settled(self, timeout: float) -> None:
+        """Return when what is under way is done and what was answered is written."""
+        self.requests.settled(timeout)
+
+    def look_at(self, channel: Channel) -> None:
+        """Have a look whether a channel has something for who has room."""
+        if channel not in self.channels.looks:
+            self.channels.looks[channel] = False
+            self._kick()
+
+    def look_at_topic(self, topic: str) -> None:
+        """The same for all channels of a topic."""
+        for channel in self.channels.of_topic(topic):
+            channel.is_drained = False
+            self.look_at(channel)
+
+    def changed(self, taking: Taking) -> None:
+        """There is something to write down."""
+        self._changed.append(taking)
+        if len(self._changed) == 1:
+            self._changed_at = time.monotonic()
+            self._kick()
+
+    def outside(self) -> None:
+        """Another process may have written."""
+        self._is_outside = True
+        if not self.is_under_way and not self.is_closed:
+            self._kick()
+
+    # -- the keeper ---------------------------------------------------------------------------------------------------
+
+    def _kick(self) -> None:
+        if self.is_closed:
+            raise BusStateError(f"{self.backend.name}: the engine is closed")
+        if self._keeper is None:
+            self._keeper = gevent.spawn(self._keep)
+            self._upkeep.begin(time.monotonic())
+        self._wake.set()
+
+    def _keep(self) -> None:
+        while not self.is_closed:
+            try:
+                self._look_around()
+                if self._is_work():
+                    self._round()
+            except Exception:  # nothing may end it
+                log.exception("%s: a round failed", self.backend.name)
+                gevent.sleep(_AGAIN)
+            pause = self._pause()
+            if pause <= 0:
+                gevent.sleep(0)
+            else:
+                self._wake.wait(pause)
+            self._wake.clear()
+
+    def _look_around(self) -> None:
+        """Find out whose time has come."""
+        now, wall = time.monotonic(), self.clock.time()
+        is_outside = self._is_outside and self.backend.has_changed()
+        self._is_outside = False
+        self.channels.note_due(wall, all_of_them=is_outside)
+        self._upkeep.tick(now)
+
+    def _is_work(self) -> bool:
+        now = time.monotonic()
+        if self.requests:
+            return True
+        if now < self._again_at:
+            return False
+        if self._changed and now - self._changed_at >= _GATHER:
+            return True
+        hungry = self.channels.hungry()
+        if not hungry:
+            return False
+        if any(self.channels.looks[channel] for channel in hungry) or self._changed:
+            return True
+        try:
+            return self.channels.probe(self.backend)
+        except Trouble as error:
+            self._failed(error)
+            return False
+
+    def _pause(self) -> float:
+        """Return the seconds until there is something to do though nobody asks."""
+        now, wall = time.monotonic(), self.clock.time()
+        due = self.channels.next_due() - wall
+        due = min(due, self._upkeep.due_at - now)
+        if self._changed:
+            due = min(due, self._changed_at + _GATHER - now)
+        if any(is_sure for is_sure in self.channels.looks.values()):
+            due = 0.0
+        if self.requests:
+            due = 0.0
+        return min(max(due, self._again_at - now), 3600.0)
+
+    def _round(self) -> None:
+        durable = any(not each.is_dropped for each in self.requests.appends) or any(
+            each.durable for each in self.requests.chores
+        )
+        made = Round()
+        self.is_under_way = True
+        try:
+            deadline = time.monotonic() + _TURN
+            self.backend.transact(lambda session: self._work(session, made, durable), durable=durable, deadline=deadline)
+        except Trouble as error:
+            self._undone(made, as_error(error), is_waiting=error.kind == "busy")
+            self._failed(error)
+        except Exception as error:
+            self._undone(made, error)
+            raise
+        else:
+            self.requests.trouble = ""
+            self._done(made)
+        finally:
+            self.is_under_way = False
+
+    def _work(self, session: Session, made: Round, durable: bool) -> None:
+        """What one transaction does. May run in another thread: it only reads what the hub has, and fills `made`."""
+        made.now = session.now
+        changed, self._changed = self._changed, []
+        made.settlements = [(taking, taking.settlement()) for taking in changed]
+        for _, settlement in made.settlements:
+            leasing.settle(session, settlement)
+        while self.requests.chores and (durable or not self.requests.chores[0].durable):
+            chore = self.requests.chores.popleft()
+            if not chore.is_dropped:
+                made.chores.append(chore)
+                chore.do(session)
+        if durable:
+            made.collect(self.requests.appends, _MOST_MESSAGES, _MOST_BYTES)
+            for topic, messages in sorted(made.by_topic().items()):
+                appending.append(session, topic, messages)
+                for channel in self.channels.of_topic(topic):
+                    self.channels.looks[channel] = True
+        looks, self.channels.looks = self.channels.looks, {}
+        for channel in sorted(looks, key=_number):
+            asks = [(each, each.ask()) for each in channel.hungry()]
+            if asks:
+                channel.next_due = math.inf
+                look = leasing.take(session, channel.number, [ask for _, ask in asks])
+                made.looks.append((channel, look, asks))
+
+    def _done(self, made: Round) -> None:
+        for taking, settlement in made.settlements:
+            taking.is_lost |= settlement.is_lost
+        made.confirm()
+        for channel, look, asks in made.looks:
+            channel.next_due = min(channel.next_due, look.next_due)  # what was put back meanwhile may be due before
+            channel.is_drained = not look.has_more
+            if look.is_gone:
+                self._make_anew(channel)
+            for subscription, ask in asks:
+                subscription.receive(ask, made.now)
+            if look.has_more and any(each.room() > 0 for each in channel.subscriptions):
+                self.channels.looks[channel] = True
+
+    def _make_anew(self, channel: Channel) -> None:
+        """Somebody removed the channel, as one that is ephemeral and whose subscribers gave no sign of life."""
+        if not channel.subscriptions:
+            return
+
+        def make(session: Session) -> None:
+            channel.number = administration.make_channel(session, channel.topic, channel.name)
+
+        log.warning("%s: channel %s/%s was removed; it is made anew", self.backend.name, channel.topic, channel.name)
+        self.requests.tell(make)
+        self.channels.looks[channel] = False
+
+    def _undone(self, made: Round, error: Exception, *, is_waiting: bool = False) -> None:
+        for channel in made.undo():
+            self.channels.looks.setdefault(channel, False)
+        if is_waiting and not made.is_begun:
+            return  # nothing was taken out of the queues: it waits on, as long as its callers do
+        if not made.is_begun:
+            self.requests.give_all_to(made)
+        made.fail(error)
+
+    def _failed(self, error: Trouble) -> None:
+        if error.kind != "busy":
+            self._again_at = time.monotonic() + _AGAIN
+        text = str(error)
+        if text != self.requests.trouble and error.kind != "busy":
+            log.error("%s", text)
+        self.requests.trouble = text
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write down what was answered, then end."""
+        if self.is_closed:
+            return
+        if self._keeper is not None and (self._changed or self.requests or self.is_under_way):
+            self.requests.settled(timeout)
+        self.is_closed = True
+        self._wake.set()
+        if self._keeper is not None and self._keeper is not gevent.getcurrent():
+            self._keeper.join(timeout)
+            self._keeper.kill(block=False)
+        self.backend.close()
+
+    def quiesce(self) -> None:
+        """Before a fork, called by it."""
+        self.backend.quiesce()
+
+    def abandon(self) -> None:
+        """In a forked child, called by the fork: leave everything to the parent."""
+        self.is_closed = True
+        self.backend.abandon()
+        if self._keeper is not None:
+            self._keeper.kill(block=False)
+
+
+def _number(channel: Channel) -> int:
+    return channel.number

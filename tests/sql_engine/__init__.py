@@ -1,0 +1,1 @@
+"""The SQL engine beyond the suite that all engines pass: its files, its faults, and what survives them."""
