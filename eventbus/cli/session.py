@@ -142,7 +142,8 @@ def connected(url: str | None, *, may_be_private: bool = False) -> Iterator[Bus]
     if urlsplit(address).scheme == "memory":
         if not may_be_private:
             raise ConfigurationError(
-                "memory:// lives in one process, and this one has nothing in it; give --bus sqlite:///... or nsq://..., or set EVENTBUS_URL"
+                "memory:// lives in one process, and this one has nothing in it; give --bus sqlite:///FILE or "
+                "nsq://..., or set EVENTBUS_URL"
             )
         complain("memory:// lives inside this process: nobody else sees what happens here", style="yellow")
     bus = Bus(address, source="eventbus-cli", settings=settings)
