@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from eventbus.engines.sql.leasing import Settlement
 
-if TYPE_CHECKING:
-    from eventbus.engines.sql.subscription import SqlSubscription
+
+class Holder(Protocol):
+    """What a delivery needs of the subscriber that holds it."""
+
+    max_delay: float
+
+    @property
+    def wall_clock(self) -> Callable[[], float]: ...
+
+    def answered(self, delivery: SqlDelivery) -> None: ...
+
+    def came_back(self, due: float) -> None: ...
+
+    def prolong(self, delivery: SqlDelivery) -> float: ...
 
 
 class Taking:
@@ -140,14 +152,14 @@ class SqlDelivery:
 
     __slots__ = ("_taking", "attempts", "body", "deadline", "held_since", "holder", "id", "timestamp")
 
-    def __init__(self, id: int, attempts: int, at: float, body: bytes, taking: Taking, holder: SqlSubscription) -> None:
+    def __init__(self, id: int, attempts: int, at: float, body: bytes, taking: Taking, holder: Holder) -> None:
         self.id = id
         self.attempts = attempts
         self.timestamp = at
         self.body = body
         self.held_since = 0.0
         self.deadline = 0.0
-        self.holder: SqlSubscription | None = holder
+        self.holder: Holder | None = holder
         self._taking = taking
 
     @property
