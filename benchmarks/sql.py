@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import sql_apart
 from benchmarks.nsqd import ROOT
 from benchmarks.rows import Row, compare
 from tests.postgres import Cluster, own_database
@@ -37,7 +38,7 @@ def rows(rounds: int) -> list[Row]:
         return measure
 
     try:
-        return [
+        found = [
             row
             for name, run in (("SQLite", sqlite), ("PostgreSQL", postgres))
             for row in (
@@ -58,5 +59,6 @@ def rows(rounds: int) -> list[Row]:
                 ),
             )
         ]
+        return [*found, *sql_apart.rows(cluster, rounds)]
     finally:
         cluster.end()

@@ -1,6 +1,7 @@
-"""Roles of the outbox benchmark, patched as services are: `python -m benchmarks.sql_roles ROLE DATABASE_URL [receipts]`.
+"""Roles of the outbox benchmark, patched as services are.
 
-Prints events a second. Engine is `memory://`, so that what is measured is the database's work and ours.
+`python -m benchmarks.sql_roles ROLE DATABASE_URL [receipts] [BUS_URL]` prints events a second. The engine is
+`memory://` unless given, so that what is measured is the database's work and ours.
 """
 
 from __future__ import annotations
@@ -25,6 +26,18 @@ _EVENTS = 3000
 def add(database: Database, outbox: Outbox, bus: Bus) -> float:
     """Transactions with one event each, from 16 greenlets."""
     bus.attach(outbox)
+    orders = [make_order() for _ in range(_EVENTS)]
+    pool = Pool(16)
+    began = time.perf_counter()
+    for order in orders:
+        pool.spawn(database.transact, lambda connection, each=order: outbox.add(connection, each))
+    pool.join(raise_error=True)
+    return _EVENTS / (time.perf_counter() - began)
+
+
+def add_alone(database: Database, _outbox: Outbox, _bus: Bus) -> float:
+    """The same with an outbox that only adds, as in a program without a bus."""
+    outbox = Outbox(source="bench", receipts=None)
     orders = [make_order() for _ in range(_EVENTS)]
     pool = Pool(16)
     began = time.perf_counter()
@@ -67,16 +80,18 @@ def whole(database: Database, outbox: Outbox, bus: Bus) -> float:
     return _EVENTS / (time.perf_counter() - began)
 
 
-def main(role: str, url: str, receipts: bool) -> None:
+def main(role: str, url: str, receipts: bool, bus_url: str) -> None:
     database = Database(url, pool_size=20)
     database.create_tables(metadata)
     outbox = Outbox(database, receipts=Receipts() if receipts else None)
-    with Bus("memory://", source="bench") as bus:
+    with Bus(bus_url, source="bench") as bus:
         print(ROLES[role](database, outbox, bus))
     database.close()
 
 
-ROLES = {"add": add, "relay": relay, "whole": whole}
+ROLES = {"add": add, "add_alone": add_alone, "relay": relay, "whole": whole}
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], "receipts" in sys.argv)
+    main(
+        sys.argv[1], sys.argv[2], "receipts" in sys.argv, next((each for each in sys.argv[3:] if "://" in each), "memory://")
+    )

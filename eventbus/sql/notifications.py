@@ -67,7 +67,7 @@ class Notifications:
             connection.detach()  # it listens for as long as it lives, and nobody else must get it
             connection.exec_driver_sql(f"LISTEN {NOTIFIED}")
             self._wake()  # for what was committed before
-            driver = connection.connection.driver_connection
+            driver = connection.connection.dbapi_connection  # not driver_connection: of a detached one that is None
             assert driver is not None
             while not self._is_stopping:
                 for _ in driver.notifies(timeout=_LOOK, stop_after=1):

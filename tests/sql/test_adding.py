@@ -220,7 +220,9 @@ def test_a_program_that_only_adds_loads_no_gevent(database: Database) -> None:
     assert published(database) == [7]
 
 
-def test_a_relay_that_listens_hears_of_a_commit_at_once(new_database: MakeDatabase, plain: sa.Engine, box: Outbox) -> None:
+def test_a_relay_that_listens_hears_of_a_commit_at_once(
+    new_database: MakeDatabase, plain: sa.Engine, box: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
     database = new_database(url=plain.url.render_as_string(hide_password=False))
     if database.is_sqlite:
         pytest.skip("SQLite tells nobody of commits; its relays poll")
@@ -231,4 +233,5 @@ def test_a_relay_that_listens_hears_of_a_commit_at_once(new_database: MakeDataba
             with plain.begin() as connection:
                 box.add(connection, Placed(number=number))
             eventually(lambda: relay.backlog().waiting == 0, "the row to go out long before the poll", timeout=50.0)
+    assert "cannot tell of new events" not in caplog.text, "it was another connection's beginning that woke it"
     plain.dispose()
