@@ -18,7 +18,7 @@ from rich.text import Text
 from eventbus.bus import Bus
 from eventbus.cli.options import BusUrl, Yes
 from eventbus.cli.session import complain, confirmed, connected, out, reported, say_json
-from eventbus.cli.sight import NoData, ShowPersonal, Sight
+from eventbus.cli.sight import USUAL, NoData, ShowPersonal, Sight
 from eventbus.engines.base import Delivery, TopicStats
 from eventbus.errors import ConfigurationError, DecodeError
 from eventbus.names import check_name, is_ephemeral
@@ -90,7 +90,7 @@ def _refuse_to_steal(bus: Bus, topic: str) -> None:
 
 class _Tail:
     def __init__(
-        self, bus: Bus, channel: str, sight: Sight, *, as_json: bool, with_parents: bool, limit: int | None
+        self, bus: Bus, channel: str, sight: Sight = USUAL, *, as_json: bool, with_parents: bool, limit: int | None
     ) -> None:
         self._bus = bus
         self._channel = channel
