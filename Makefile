@@ -111,6 +111,9 @@ fuzz: $(DEV_STAMP) ## throw bytes at the decoder and at its extension in C, rand
 	@$(BIN)/python -m tests.contracts.pairs --pairs $(or $(PAIRS),20000)
 	@$(BIN)/python -m tests.contracts.histories $(or $(HISTORIES),200)
 
+simulate: $(DEV_STAMP) ## the scenario's services in simulated time: all schedules of two faults for one order, then by chance for five; SECONDS=1800 CHANCES=100000
+	@$(BIN)/python -m tests.simulation --seconds $(or $(SECONDS),1800) --chances $(or $(CHANCES),100000) $(ARGS)
+
 soak: $(DEV_STAMP) ## services as processes, 46 faults from outside, and a ledger that must balance; MINUTES=30 DATABASE=sqlite|postgresql
 	@sh tools/get-nsq.sh 0
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) --database $(or $(DATABASE),sqlite) $(ARGS)

@@ -45,6 +45,12 @@ class Randomness:
         """Return a whole number from 0 to `count - 1`, to put something at."""
         return self._random.randrange(count)
 
+    def begin_anew(self, seed: int) -> None:
+        """Draw from now on as one that is made with `seed`."""
+        self.seed = seed
+        self._random.seed(seed)
+        self._tails.clear()
+
     def _forked(self) -> None:
         self._tails.clear()  # or two processes would make the same ids
         if self.seed is None:

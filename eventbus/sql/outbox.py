@@ -249,7 +249,8 @@ class Outbox:
         policy = OutboxPolicy(repr(self), self.database, self.receipts, self.poll, self.batch, self.keep, self._expected)
         self._settling = Settling(policy, bus, source)
         relay = self._relay = Relay(policy, bus, self._publisher, self._settling)
-        self._watch = RelayWatch(repr(self), lambda: relay.rounds_done, self.poll)
+        if isinstance(bus.engine.clock, SystemClock):  # a thread can wait for no other time
+            self._watch = RelayWatch(repr(self), lambda: relay.rounds_done, self.poll)
         if self.listens:
             self._notifications = Notifications(self.database, relay.wake)
 

@@ -14,5 +14,16 @@ The pytest plugin brings the same as the fixture `harness`.
 from eventbus.testing.clock import VirtualClock
 from eventbus.testing.harness import HandlerFailedError, Harness, NotSettledError
 from eventbus.testing.record import InjectedFailure
+from eventbus.testing.simulation import SimulationError, SimulationFailedError, fresh_database, simulate
 
-__all__ = ["HandlerFailedError", "Harness", "InjectedFailure", "NotSettledError", "VirtualClock"]
+__all__ = [
+    "HandlerFailedError",
+    "Harness",
+    "InjectedFailure",
+    "NotSettledError",
+    "SimulationError",
+    "SimulationFailedError",
+    "VirtualClock",
+    "fresh_database",
+    "simulate",
+]

@@ -3,6 +3,7 @@ harnesses in the report of a test that failed."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
@@ -13,6 +14,23 @@ if TYPE_CHECKING:
     from eventbus.testing.harness import Harness
 
 _MODULE = "eventbus.testing.harness"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the longest time of simulations from the command line."""
+    parser.getgroup("eventbus").addoption(
+        "--simulate-seconds",
+        type=float,
+        metavar="SECONDS",
+        help="longest real time of each simulate(...), in place of its own seconds=",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hand it on; processes of xdist get it with the environment."""
+    seconds = config.getoption("--simulate-seconds")
+    if seconds is not None:
+        os.environ["EVENTBUS_SIMULATE_SECONDS"] = str(seconds)
 
 
 @pytest.fixture
