@@ -22,7 +22,7 @@ def guide() -> dict[str, Any]:
 def test_the_bug_is_told_as_the_guide_tells_it(guide: dict[str, Any]) -> None:
     with pytest.raises(AssertionError) as failed:
         guide["test_whatever_happens_a_cancelled_order_does_not_ship"]()
-    assert f"```text\n{failed.value}\n```" in GUIDE.read_text()
+    assert f"```\n{failed.value}\n```" in GUIDE.read_text()
 
 
 def test_the_rest_of_it_passes(guide: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
