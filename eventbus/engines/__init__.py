@@ -14,6 +14,7 @@ BUILT_IN = {
     "memory": "eventbus.engines.memory:open_memory",
     "nsq": "eventbus.engines.nsq.engine:open_nsq",
     "nsq+direct": "eventbus.engines.nsq.engine:open_nsq",
+    "postgresql": "eventbus.engines.sql.engine:open_sql",
     "sqlite": "eventbus.engines.sql.engine:open_sql",
 }
 """Scheme to factory; other distributions add theirs as entry points of the group `eventbus.engines`."""

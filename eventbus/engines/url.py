@@ -22,8 +22,9 @@ def read_options(url: str, model: type[Options], **preset: object) -> Options:
     query = parse_qsl(urlsplit(url).query, keep_blank_values=True)
     given: dict[str, object] = {}
     for name, value in query:
-        if name not in model.model_fields:
-            known = ", ".join(sorted(model.model_fields))
+        names = {field.alias or each for each, field in model.model_fields.items()}
+        if name not in names:
+            known = ", ".join(sorted(names))
             raise ConfigurationError(f"bus URL: unknown option {name!r}; known are {known}")
         if name in given:
             raise ConfigurationError(f"bus URL: option {name!r} is given twice")

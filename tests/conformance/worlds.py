@@ -22,6 +22,7 @@ from eventbus.engines.nsq.http import request
 from eventbus.settings import BusSettings
 from tests.conformance.apart import Apart, Publishing
 from tests.nsqd import Nsqd, Nsqlookupd
+from tests.postgres import Cluster
 from tests.waiting import PATIENCE, eventually
 
 LONG = 900.0
@@ -161,6 +162,25 @@ class SqliteWorld:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
+class PostgresWorld:
+    """A database on a real server."""
+
+    name = "postgresql"
+    features = Features(bounded_depth=False)
+
+    def __init__(self) -> None:
+        self._cluster = Cluster()
+        self._url = self._cluster.url
+
+    def bus(self, *, max_delay: float | None = None, middleware: tuple[Middleware, ...] = (), **settings: Any) -> Bus:
+        url = self._url if max_delay is None else f"{self._url}?max_delay={max_delay}"
+        codec = settings.pop("codec", None)
+        return Bus(url, middleware=middleware, settings=make_settings(settings), codec=codec)
+
+    def close(self) -> None:
+        self._cluster.end()
+
+
 class ApartWorld(SqliteWorld):
     """The same, with every publish in another process than the subscribers."""
 
@@ -187,5 +207,6 @@ WORLDS: dict[str, Callable[[], World]] = {
     "cluster": ClusterWorld,
     "sqlite": SqliteWorld,
     "sqlite-apart": ApartWorld,
+    "postgresql": PostgresWorld,
 }
 """The table of engines: every test of the suite runs on each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from eventbus.engines.sql.appending import make_topic
 from eventbus.engines.sql.ids import base, end
 from eventbus.engines.sql.session import Session
+from eventbus.engines.sql.subscription import Channel
 from eventbus.names import is_ephemeral
 
 ALIVE = 30.0
@@ -56,6 +57,11 @@ def subscribe(session: Session, topic: str, channel: str, token: str) -> int:
     return number
 
 
+def make_anew(session: Session, channel: Channel) -> None:
+    """Make a channel that somebody removed under its subscribers."""
+    channel.number = make_channel(session, channel.topic, channel.name)
+
+
 def leave(session: Session, channel: int, token: str) -> None:
     """Note that a subscriber has left; an ephemeral channel goes with its last one."""
     session.run("DELETE FROM eventbus_bus_subscribers WHERE token = ?", (token,))
@@ -69,7 +75,7 @@ def leave(session: Session, channel: int, token: str) -> None:
 
 def remove_channel(session: Session, channel: int, topic: int) -> None:
     """Remove a channel and what it had; with the last one, what comes waits for the next first channel."""
-    session.lock_channel(channel)
+    session.lock_channels([channel])
     for table in ("leases", "exceptions", "subscribers"):
         session.run(f"DELETE FROM eventbus_bus_{table} WHERE channel = ?", (channel,))
     session.run("DELETE FROM eventbus_bus_channels WHERE id = ?", (channel,))
@@ -104,7 +110,7 @@ def empty(session: Session, topic: str, channel: str | None) -> None:
         _empty_topic(session, make_topic(session, topic))
         return
     number = make_channel(session, topic, channel)
-    session.lock_channel(number)
+    session.lock_channels([number])
     session.run(
         "UPDATE eventbus_bus_channels SET position = (SELECT coalesce(paused_at, last) FROM eventbus_bus_topics "
         "WHERE eventbus_bus_topics.id = eventbus_bus_channels.topic) WHERE id = ?",

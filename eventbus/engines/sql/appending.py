@@ -14,10 +14,7 @@ def append(session: Session, topic: str, messages: Sequence[tuple[float, bytes]]
     """Write messages (the instant before which nobody gets it, 0 for none; the body) behind the topic's last one."""
     now = session.now
     last = _count(session, topic, len(messages))
-    session.many(
-        "INSERT INTO eventbus_bus_log (id, at, due, body) VALUES (?, ?, ?, ?)",
-        [(id, now, due, body) for id, (due, body) in enumerate(messages, last - len(messages) + 1)],
-    )
+    session.add_to_log([(id, now, due, body) for id, (due, body) in enumerate(messages, last - len(messages) + 1)])
 
 
 def _count(session: Session, topic: str, count: int) -> int:

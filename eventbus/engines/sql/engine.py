@@ -52,7 +52,7 @@ class SqlEngine:
         self._count = 0
         key = (id(get_hub()), target.key)
         found = _stores.get(key)
-        if found is None or found.is_closed:
+        if found is None or found.is_closing:
             found = _stores[key] = Store(target.backend(), self.clock, retain=self.options.retain)
         self._store = found
         self._store.users += 1

@@ -78,6 +78,11 @@ class Settlement:
     timed_out: int = 0
     is_lost: bool = False
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it changes nothing of its channel that others look at."""
+        return self.is_lease and not self.back
+
 
 def may_take(session: Session, channel: int) -> tuple[bool, float]:
     """Return whether a look at the channel would find something, and when it would if not. Only reads."""
@@ -107,8 +112,7 @@ def _next_due(session: Session, channel: int) -> float:
 
 
 def take(session: Session, channel: int, asks: Sequence[Ask]) -> Look:
-    """Fill what subscribers of a channel ask for, and write down that they have it."""
-    session.lock_channel(channel)
+    """Fill what subscribers of a channel ask for, and write down that they have it. The channel is locked."""
     found = session.rows(_STATE, (channel,))
     if not found:
         return Look(is_gone=True)

@@ -53,7 +53,7 @@ class Requests:
                 each.ticket.get(block=False)
         finally:
             for each in appends:
-                each.is_dropped = not each.is_taken
+                each.is_dropped = True
 
     def _unknown(self, timeout: float) -> OutcomeUnknown:
         return OutcomeUnknown(
@@ -101,6 +101,19 @@ class Requests:
         made.collect(self.appends, 1 << 62, float("inf"))
         made.chores.extend(self.chores)
         self.chores.clear()
+
+    def fail(self, why: str) -> None:
+        """Tell all who wait that nobody will do it."""
+        left = Round()
+        self.give_all_to(left)
+        left.fail(NotSent(f"{why}; nothing was written, publish again on another bus"))
+
+    def take_back(self, made: Round) -> None:
+        """Have what a round took out of the queues done by another one."""
+        for append in reversed(made.appends):
+            append.is_taken = False
+            self.appends.appendleft(append)
+        self.chores.extendleft(reversed(made.chores))
 
     def __bool__(self) -> bool:
         return bool(self.appends or self.chores)

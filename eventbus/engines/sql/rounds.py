@@ -8,6 +8,7 @@ from typing import Any
 
 from gevent.event import AsyncResult
 
+from eventbus.engines.sql import appending, leasing
 from eventbus.engines.sql.delivery import Taking
 from eventbus.engines.sql.leasing import Ask, Look, Settlement
 from eventbus.engines.sql.session import Session
@@ -19,7 +20,7 @@ class Append:
 
     Attributes:
         is_taken: whether a transaction has them.
-        is_dropped: whether nobody waits for them any more, so that none may take them.
+        is_dropped: whether nobody waits for them any more, so that no transaction may take them.
     """
 
     __slots__ = ("is_dropped", "is_taken", "messages", "size", "ticket", "topic")
@@ -59,15 +60,12 @@ class Round:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.is_begun = False
+        self.asks: list[tuple[Channel, list[tuple[SqlSubscription, Ask]]]] = []
         self.appends: list[Append] = []
         self.chores: list[Chore] = []
         self.settlements: list[tuple[Taking, Settlement]] = []
         self.looks: list[tuple[Channel, Look, list[tuple[SqlSubscription, Ask]]]] = []
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether the transaction began."""
-        return self.now > 0
 
     def collect(self, waiting: deque[Append], most: int, most_bytes: float) -> None:
         """Take what waits, up to a number and a size; one is taken whatever its size."""
@@ -79,6 +77,29 @@ class Round:
             self.appends.append(append)
             most -= len(append.messages)
             most_bytes -= append.size
+
+    def collect_chores(self, waiting: deque[Chore], *, durable: bool) -> None:
+        """Take the chores that wait, up to the first one that must be on the disk where this round need not be."""
+        while waiting and (durable or not waiting[0].durable):
+            chore = waiting.popleft()
+            if not chore.is_dropped:
+                self.chores.append(chore)
+
+    def work(self, session: Session, sender: str) -> None:
+        """What one transaction does. May run in a thread: it touches nothing but this round."""
+        self.now = session.now
+        for topic, messages in sorted(self.by_topic().items()):
+            appending.append(session, topic, messages)
+        touched = {settlement.channel for _, settlement in self.settlements if not settlement.is_quiet}
+        session.lock_channels(sorted(touched | {channel.number for channel, _ in self.asks}))
+        for _, settlement in self.settlements:
+            leasing.settle(session, settlement)
+        for chore in self.chores:
+            chore.do(session)
+        for channel, asks in self.asks:
+            self.looks.append((channel, leasing.take(session, channel.number, [ask for _, ask in asks]), asks))
+        if self.appends or touched or any(chore.durable for chore in self.chores):
+            session.notify(sender)
 
     def by_topic(self) -> dict[str, list[tuple[float, bytes]]]:
         """Return the messages to append."""
@@ -98,7 +119,7 @@ class Round:
         """Have what was answered written again later; return the channels that were looked at."""
         for taking, settlement in self.settlements:
             taking.take_back(settlement)
-        return [channel for channel, _, _ in self.looks]
+        return [channel for channel, _ in self.asks]
 
     def fail(self, error: Exception) -> None:
         """Tell who waits that it is not."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
+
+from gevent.threadpool import ThreadPool
 
 T = TypeVar("T")
 
@@ -37,8 +39,16 @@ class Session(Protocol):
         """Give a little of the space of what was removed back to the system; return whether there may be more."""
         ...
 
-    def lock_channel(self, channel: int) -> None:
-        """Keep other transactions from this channel until the end of this one."""
+    def add_to_log(self, rows: Sequence[tuple[int, float, float, bytes]]) -> None:
+        """Insert rows of id, time, due and body."""
+        ...
+
+    def notify(self, sender: str) -> None:
+        """Tell other processes at the commit that there is something, where the database can."""
+        ...
+
+    def lock_channels(self, channels: Sequence[int]) -> None:
+        """Keep other transactions from these channels until the end of this one; in the order of their numbers."""
         ...
 
 
@@ -47,13 +57,16 @@ class Backend(Protocol):
 
     name: str
     """For messages: where it is, without a password."""
+    is_shared: bool
+    """Whether several transactions write at a time."""
 
-    def transact(self, work: Callable[[Session], T], *, durable: bool, deadline: float) -> T:
+    def transact(self, work: Callable[[Session], T], *, durable: bool, deadline: float, collect: Callable[[], None]) -> T:
         """Return what `work` returns once it is committed. Blocks the calling greenlet.
 
         Args:
             durable: whether the commit must be on the disk before this returns.
             deadline: monotonic instant until which to wait for the turn.
+            collect: called in the hub once the turn has come, before `work`, which may run in a thread.
 
         Raises:
             Trouble: says what is known of the outcome.
@@ -89,10 +102,26 @@ class Trouble(Exception):  # noqa: N818 - not for users: it becomes one of the l
     """A transaction failed.
 
     Attributes:
-        kind: "busy" (nothing was done; others hold the lock), "full", "readonly", "gone", "away" (nothing was done),
-            "unknown" (it may be committed) or "broken" (the statement itself is wrong).
+        kind: "busy" (it did not begin, since others hold the lock), "conflict" (others were in its way and it was rolled
+            back; the same may pass now), "full", "readonly", "gone", "away", "io" (nothing was done), "unknown" (it may be
+            committed) or "broken" (the statement itself is wrong).
     """
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
         self.kind = kind
+
+
+def in_thread(threads: ThreadPool, work: Callable[..., T], *arguments: Any) -> T:
+    """Return what `work` returns in a thread of a pool, or raise what it raises: the pool would print that."""
+
+    def run() -> tuple[T | None, BaseException | None]:
+        try:
+            return work(*arguments), None
+        except BaseException as error:
+            return None, error
+
+    result, error = threads.apply(run)
+    if error is not None:
+        raise error
+    return cast("T", result)

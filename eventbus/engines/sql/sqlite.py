@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import gevent
 from gevent import get_hub
 
-from eventbus.engines.sql.session import Trouble
+from eventbus.engines.sql.session import Trouble, in_thread
 from eventbus.engines.sql.sqlite_file import CHECKPOINT, SqliteFile, SqliteSession
 from eventbus.engines.sql.waking import FileWatch
 
@@ -46,6 +46,8 @@ class SqliteBackend:
     Raises:
         ConfigurationError: no file of ours can be there; says why.
     """
+
+    is_shared = False
 
     def __init__(self, path: str, *, synchronous: str = "full", poll: float | None = None) -> None:
         self._file = SqliteFile(path)
@@ -87,7 +89,9 @@ class SqliteBackend:
 
     # -- transactions -------------------------------------------------------------------------------------------------
 
-    def transact(self, work: Callable[[SqliteSession], T], *, durable: bool, deadline: float) -> T:
+    def transact(
+        self, work: Callable[[SqliteSession], T], *, durable: bool, deadline: float, collect: Callable[[], None]
+    ) -> T:
         """Return what `work` returns once it is committed; see `Backend`."""
         self.connection()
         self._file.check()
@@ -97,6 +101,7 @@ class SqliteBackend:
         except sqlite3.Error as error:
             raise self._file.trouble(error) from None
         try:
+            collect()
             result = work(SqliteSession(connection))
         except BaseException as error:
             self._roll_back(connection)
@@ -139,7 +144,7 @@ class SqliteBackend:
         try:
             if durable and self._commit_takes > _SLOW:
                 self._in_thread = True
-                get_hub().threadpool.apply(self._commit_there, (connection,))
+                in_thread(get_hub().threadpool, self._commit_there, connection)
             else:
                 connection.execute("COMMIT")
         except sqlite3.Error as error:

@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import gevent
 from gevent.event import Event
 
-from eventbus.engines.sql import administration, appending, leasing
+from eventbus.engines.sql import administration
 from eventbus.engines.sql.channels import Channels
 from eventbus.engines.sql.delivery import Taking
 from eventbus.engines.sql.requests import Requests, as_error
 from eventbus.engines.sql.rounds import Round
-from eventbus.engines.sql.session import Backend, Session, Trouble
+from eventbus.engines.sql.session import Backend, Trouble
 from eventbus.engines.sql.subscription import Channel, SqlSubscription
 from eventbus.engines.sql.upkeep import Upkeep
 from eventbus.errors import BusStateError
@@ -60,9 +61,9 @@ class Store:
         self._wake = Event()
         self._keeper: gevent.Greenlet[..., Any] | None = None
         self._again_at = 0.0
-        self.is_closed = False
+        self.is_closed = self.is_closing = False
         self._is_outside = True
-        self.is_under_way = False
+        self.is_under_way = self._were_chores = False
         backend.watch(self.outside)
         owned(self)
 
@@ -184,10 +185,14 @@ class Store:
         made = Round()
         self.is_under_way = True
         try:
-            deadline = time.monotonic() + _TURN
-            self.backend.transact(lambda session: self._work(session, made, durable), durable=durable, deadline=deadline)
+            self.backend.transact(
+                lambda session: made.work(session, self.token),
+                durable=durable,
+                deadline=time.monotonic() + _TURN,
+                collect=lambda: self._collect(made, durable),
+            )
         except Trouble as error:
-            self._undone(made, as_error(error), is_waiting=error.kind == "busy")
+            self._undone(made, as_error(error), is_waiting=error.kind in ("busy", "conflict"))
             self._failed(error)
         except Exception as error:
             self._undone(made, error)
@@ -198,22 +203,21 @@ class Store:
         finally:
             self.is_under_way = False
 
-    def _work(self, session: Session, made: Round, durable: bool) -> None:
-        """What one transaction does. May run in another thread: it only reads what the hub has, and fills `made`."""
-        made.now = session.now
+    def _collect(self, made: Round, durable: bool) -> None:
+        """Take what waits into a round whose turn has come."""
+        made.is_begun = True
+        # where others write too, chores go alone: they lock what they like, and rounds lock in an order
+        is_alone = self.backend.is_shared and bool(self.requests.appends)
+        if not (is_alone and self._were_chores):
+            made.collect_chores(self.requests.chores, durable=durable)
+        self._were_chores = is_alone and bool(made.chores)
         changed, self._changed = self._changed, []
         made.settlements = [(taking, taking.settlement()) for taking in changed]
-        for _, settlement in made.settlements:
-            leasing.settle(session, settlement)
-        while self.requests.chores and (durable or not self.requests.chores[0].durable):
-            chore = self.requests.chores.popleft()
-            if not chore.is_dropped:
-                made.chores.append(chore)
-                chore.do(session)
+        if made.chores and self.backend.is_shared:
+            return
         if durable:
             made.collect(self.requests.appends, _MOST_MESSAGES, _MOST_BYTES)
-            for topic, messages in sorted(made.by_topic().items()):
-                appending.append(session, topic, messages)
+            for topic in {append.topic for append in made.appends}:
                 for channel in self.channels.of_topic(topic):
                     self.channels.looks[channel] = True
         looks, self.channels.looks = self.channels.looks, {}
@@ -221,8 +225,7 @@ class Store:
             asks = [(each, each.ask()) for each in channel.hungry()]
             if asks:
                 channel.next_due = math.inf
-                look = leasing.take(session, channel.number, [ask for _, ask in asks])
-                made.looks.append((channel, look, asks))
+                made.asks.append((channel, asks))
 
     def _done(self, made: Round) -> None:
         for taking, settlement in made.settlements:
@@ -231,55 +234,52 @@ class Store:
         for channel, look, asks in made.looks:
             channel.next_due = min(channel.next_due, look.next_due)  # what was put back meanwhile may be due before
             channel.is_drained = not look.has_more
-            if look.is_gone:
-                self._make_anew(channel)
+            if look.is_gone and channel.subscriptions:  # as one that is ephemeral, whose subscribers gave no sign of life
+                log.warning("%s: channel %s/%s was removed; it is made anew", self.backend.name, channel.topic, channel.name)
+                self.requests.tell(partial(administration.make_anew, channel=channel))
             for subscription, ask in asks:
                 subscription.receive(ask, made.now)
             if look.has_more and any(each.room() > 0 for each in channel.subscriptions):
                 self.channels.looks[channel] = True
 
-    def _make_anew(self, channel: Channel) -> None:
-        """Somebody removed the channel, as one that is ephemeral and whose subscribers gave no sign of life."""
-        if not channel.subscriptions:
-            return
-
-        def make(session: Session) -> None:
-            channel.number = administration.make_channel(session, channel.topic, channel.name)
-
-        log.warning("%s: channel %s/%s was removed; it is made anew", self.backend.name, channel.topic, channel.name)
-        self.requests.tell(make)
-        self.channels.looks[channel] = False
-
     def _undone(self, made: Round, error: Exception, *, is_waiting: bool = False) -> None:
         for channel in made.undo():
             self.channels.looks.setdefault(channel, False)
-        if is_waiting and not made.is_begun:
-            return  # nothing was taken out of the queues: it waits on, as long as its callers do
+        if is_waiting:
+            self.requests.take_back(made)  # it waits on, as long as its callers do
+            return
         if not made.is_begun:
             self.requests.give_all_to(made)
         made.fail(error)
 
     def _failed(self, error: Trouble) -> None:
-        if error.kind != "busy":
+        is_fault = error.kind not in ("busy", "conflict")
+        if is_fault:
             self._again_at = time.monotonic() + _AGAIN
         text = str(error)
-        if text != self.requests.trouble and error.kind != "busy":
+        if text != self.requests.trouble and is_fault:
             log.error("%s", text)
         self.requests.trouble = text
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write down what was answered, then end."""
+        """Commit what waits and write down what was answered, then end; who waits still is told."""
         if self.is_closed:
             return
-        if self._keeper is not None and (self._changed or self.requests or self.is_under_way):
-            self.requests.settled(timeout)
+        self.is_closing = True
+        deadline = time.monotonic() + timeout
+        while self._keeper is not None and (self._changed or self.requests or self.is_under_way):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            self.requests.settled(left)
         self.is_closed = True
         self._wake.set()
-        if self._keeper is not None and self._keeper is not gevent.getcurrent():
-            self._keeper.join(timeout)
+        if self._keeper is not None:
+            self._keeper.join(max(deadline - time.monotonic(), 0.5))
             self._keeper.kill(block=False)
+        self.requests.fail(f"{self.backend.name}: the engine was closed meanwhile")
         self.backend.close()
 
     def quiesce(self) -> None:
