@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Literal, TypeVar, overload
 
 from eventbus.attachments import Attachment, InboxLike
@@ -22,6 +23,21 @@ E = TypeVar("E", bound=Event)
 C = TypeVar("C", bound=Context)
 
 
+def _beginning(name: str, begin: str | datetime) -> float:
+    """Return an instant in seconds since 1970; 0 for the earliest."""
+    if begin == "earliest":
+        return 0.0
+    try:
+        instant = datetime.fromisoformat(begin) if isinstance(begin, str) else begin
+        if instant.tzinfo is not None:
+            return max(instant.timestamp(), 0.0)
+    except (ValueError, AttributeError):
+        pass
+    raise ConfigurationError(
+        f"Service({name!r}, begin={begin!r}): give 'earliest' or an instant with its zone, such as '2026-11-01T00:00Z'"
+    )
+
+
 class Service:
     """A named set of handlers: `Service("fulfillment")`. Replicas of a service share its channel and take turns.
 
@@ -32,6 +48,9 @@ class Service:
         max_in_flight: most deliveries held at a time on each topic, running and waiting; None for the bus's default.
         channel: another channel than the name, as for the worker pattern (topic `email`, channel `default`).
         instance: name of this worker among the replicas, for people; the service's name unless given.
+        begin: where a channel that is new begins on an engine that keeps past events: "earliest", an instant as
+            "2026-11-01T00:00Z" or a datetime (aware). It gets the past first, and what is new after it. A channel that is
+            there stays where it is.
     """
 
     def __init__(
@@ -43,7 +62,9 @@ class Service:
         max_in_flight: int | None = None,
         channel: str | None = None,
         instance: str | None = None,
+        begin: str | datetime | None = None,
     ) -> None:
+        self.begin = None if begin is None else _beginning(name, begin)
         self.instance = instance or name
         self.name = check_name(name, kind="channel")
         self.channel = check_name(channel, kind="channel") if channel is not None else self.name
@@ -94,6 +115,7 @@ class Service:
             channel=self.channel,
             instance=instance or self.instance,
         )
+        twin.begin = self.begin
         twin._bindings = dict(self._bindings)
         if concurrency is not None:
             twin._bindings = {key: replace(each, concurrency=concurrency) for key, each in self._bindings.items()}

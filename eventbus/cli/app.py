@@ -67,6 +67,10 @@ COMMANDS = {
         "flow:empty_app",
         "Throw away for good what waits in a channel, or in a topic that has no channel yet. Asks first.",
     ),
+    "replay": Entry(
+        "replay:app",
+        "Let a channel have past events again, beside what is new. The bus must keep them: sqlite:// or postgresql://.",
+    ),
     "dead": Entry("dead:app", "Look at dead letters, send them again, or throw them away."),
     "outbox": Entry(
         "outbox:app",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eventbus.bus import Bus
+from eventbus.cli.instants import read_instant
 from eventbus.cli.letters import show as _show
 from eventbus.cli.letters import table as _table
 from eventbus.cli.letters import tree as _tree
@@ -35,8 +34,6 @@ Since = Annotated[
     str | None, typer.Option(help="Parked since then: 15m, 2h, 3d, or an instant as 2026-01-31T12:00:00Z.", metavar="T")
 ]
 Reason = Annotated[str | None, typer.Option(help="Reason or error contains this text, in any case of letters.")]
-_AGO = re.compile(r"(\d+)([smhd])")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @app.command("list")
@@ -174,7 +171,7 @@ def prune_command(
     Example: eventbus dead prune orders_placed fulfillment --older-than 30d --yes
     """
     with reported("dead prune"), connected(bus) as open_bus:
-        before = _instant(older_than, "--older-than")
+        before = read_instant(older_than, "--older-than")
         letters = _letters(open_bus, topic, channel)
         if not confirmed(f"Throw dead letters of {topic} on {channel} older than {older_than} away for good?", yes=yes):
             say("nothing was thrown away")
@@ -260,7 +257,7 @@ def _filter(ids: list[str] | None, since: str | None, reason: str | None) -> Whe
     if ids is None and since is None and reason is None:
         return None
     begins = tuple(ids or ())
-    earliest = None if since is None else _instant(since, "--since")
+    earliest = None if since is None else read_instant(since, "--since")
     text = None if reason is None else reason.casefold()
 
     def fits(letter: DeadLetter) -> bool:
@@ -271,17 +268,3 @@ def _filter(ids: list[str] | None, since: str | None, reason: str | None) -> Whe
         )
 
     return fits
-
-
-def _instant(text: str, option: str) -> datetime:
-    ago = _AGO.fullmatch(text)
-    if ago is not None:
-        try:
-            return datetime.now(UTC) - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
-        except OverflowError:
-            return datetime.min.replace(tzinfo=UTC)
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(f"{option} {text}: write 15m, 2h, 3d, or an instant as 2026-01-31T12:00:00Z") from None
-    return instant if instant.tzinfo is not None else instant.astimezone()

@@ -51,8 +51,25 @@ class Starts:
     def declare(self, engine: Engine, services: Sequence[Service], *, anew: bool) -> Sequence[str]:
         """Make the topics and channels of services; return what did not take them, by name, with the reason."""
         pairs = [(topic, service.channel) for service in services for topic in service.topics]
+        self._begin(engine, [service for service in services if service.begin is not None])
         answers = self.all(partial(engine.declare, topic, [channel], anew=anew) for topic, channel in pairs)
         return sorted({said for failed in answers for said in failed})
+
+    def _begin(self, engine: Engine, services: Sequence[Service]) -> None:
+        """Make the channels that begin in the past.
+
+        Raises:
+            ConfigurationError: the engine keeps no past events, or a service begins in the future.
+        """
+        begin_at: Any = getattr(engine, "begin_at", None)
+        if not services:
+            return
+        if begin_at is None:
+            raise ConfigurationError(
+                f"service {services[0].name!r} has a `begin`, and {engine.scheme}:// keeps no past events; sqlite:// and "
+                "postgresql:// do"
+            )
+        self.all(partial(begin_at, topic, each.channel, each.begin) for each in services for topic in each.topics)
 
     def _check(self) -> None:
         if self._is_over:

@@ -33,6 +33,28 @@ def check_channels(before: Stats, after: Stats, seconds: float, services: Sequen
     yield from found or [ok("channels", f"{sum(len(topic.channels) for topic in after.values())} channels, all well")]
 
 
+def check_unread(before: Stats, after: Stats) -> Iterator[Finding]:
+    """Yield the channels that keep messages in an engine's log since nobody reads them."""
+    for topic, name, channel in _each(after):
+        if (
+            channel.depth
+            and not channel.subscribers
+            and not is_dead_letter_topic(topic)
+            and _same(before, topic, name, channel)
+        ):
+            yield warning(
+                "log",
+                f"{channel.depth:,} messages of {topic}/{name} are kept for as long as nobody reads them",
+                f"start its service, or throw them away: eventbus empty {topic} {name}",
+            )
+
+
+def _same(before: Stats, topic: str, name: str, channel: ChannelStats) -> bool:
+    """Whether a channel had at least as much at the first look: nobody has taken any since."""
+    there = before.get(topic)
+    return there is not None and name in there.channels and there.channels[name].depth <= channel.depth
+
+
 def _each(stats: Stats) -> Iterator[tuple[str, str, ChannelStats]]:
     for topic_name, topic in sorted(stats.items()):
         for name, channel in sorted(topic.channels.items()):

@@ -12,7 +12,7 @@ import gevent
 from eventbus.bus import Bus
 from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.views import check_views, views_of
-from eventbus.doctor.channels import check_channels
+from eventbus.doctor.channels import check_channels, check_unread
 from eventbus.doctor.cluster import check_cluster
 from eventbus.doctor.databases import check_databases
 from eventbus.doctor.environment import check_environment
@@ -50,6 +50,9 @@ def examine(
         yield fault(UNREACHABLE, str(error), "start the brokers, or correct --bus or EVENTBUS_URL")
     if isinstance(bus.engine, NsqEngine):
         yield from check_cluster(bus, bus.engine, services)
+    elif hasattr(bus.engine, "past"):
+        if is_reachable:
+            yield ok("engine", f"the database answers, and keeps past events ({bus.engine.scheme}://)")
     else:
         yield note("engine", f"{bus.engine.scheme}:// is no cluster: there is nothing of it to look at from here")
         return
@@ -62,6 +65,8 @@ def examine(
     except EventBusError as error:
         yield fault("statistics", str(error), "open nsqd's HTTP ports to this machine")
         return
+    if hasattr(bus.engine, "past"):
+        yield from check_unread(before, after)
     yield from check_channels(before, after, max(time.monotonic() - began, 0.001), services)
 
 

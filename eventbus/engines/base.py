@@ -147,6 +147,51 @@ class TopicStats:
     started: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A message in the log of an engine that keeps one.
+
+    Attributes:
+        position: its place; what came later has a higher one.
+        at: when the engine accepted it, in seconds since 1970.
+    """
+
+    position: int
+    at: float
+    body: bytes
+
+
+class Log(Protocol):
+    """What an engine has beside `Engine` that keeps what was published."""
+
+    def begin_at(self, topic: str, channel: str, begin: float) -> None:
+        """Make a channel whose first message is the first one not older than `begin`, in seconds since 1970; one that is
+        there stays where it is.
+
+        Raises:
+            ConfigurationError: `begin` lies in the future.
+        """
+        ...
+
+    def past(
+        self, topic: str, *, after: int, since: float | None, until: float | None, most: int, most_bytes: int
+    ) -> Sequence[Past]:
+        """Return messages behind position `after`, in order: `most` at most, and once `most_bytes` are passed no more.
+
+        Raises:
+            ConfigurationError: there is no such topic.
+        """
+        ...
+
+    def repeat(self, topic: str, channel: str, positions: Sequence[int]) -> int:
+        """Have a channel get messages again beside what is new; return how many. What it has not had yet is left out.
+
+        Raises:
+            ConfigurationError: there is no such topic or channel.
+        """
+        ...
+
+
 class Engine(Protocol):
     """Carries messages from topics to channels: each channel gets a copy of all, subscribers of a channel share.
 

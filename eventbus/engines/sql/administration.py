@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from eventbus.engines.sql.appending import make_topic
-from eventbus.engines.sql.ids import base, end
+from eventbus.engines.sql.history import first_since
+from eventbus.engines.sql.ids import end
 from eventbus.engines.sql.session import Session
 from eventbus.engines.sql.subscription import Channel
 from eventbus.names import is_ephemeral
@@ -12,11 +13,11 @@ ALIVE = 30.0
 """Seconds after its last sign of life for which a subscriber counts."""
 
 
-def make_channel(session: Session, topic: str, channel: str, *, begin: float | str | None = None) -> int:
+def make_channel(session: Session, topic: str, channel: str, *, begin: float | None = None) -> int:
     """Return the number of a channel, made where it is missing.
 
-    A topic's first channel begins with what nobody took; the others at the end, unless `begin` says "earliest" or names an
-    instant in seconds since 1970. A channel that is there stays where it is.
+    A topic's first channel begins with what nobody took; the others at the end, unless `begin` names an instant in seconds
+    since 1970 from which on it gets the past. A channel that is there stays where it is.
     """
     number = make_topic(session, topic)
     find = "SELECT id FROM eventbus_bus_channels WHERE topic = ? AND name = ?"
@@ -34,15 +35,10 @@ def make_channel(session: Session, topic: str, channel: str, *, begin: float | s
     return int(session.rows(find, (number, channel))[0][0])
 
 
-def _beginning(session: Session, topic: int, begin: float | str | None) -> int:
+def _beginning(session: Session, topic: int, begin: float | None) -> int:
     last, start, paused_at = session.rows("SELECT last, start, paused_at FROM eventbus_bus_topics WHERE id = ?", (topic,))[0]
     if begin is not None:
-        at = 0.0 if begin == "earliest" else float(begin)
-        first = session.rows(
-            "SELECT id FROM eventbus_bus_log WHERE id > ? AND id <= ? AND at >= ? ORDER BY id LIMIT 1",
-            (base(topic), last, at),
-        )
-        return int(first[0][0]) - 1 if first else int(last)
+        return first_since(session, topic, last, begin) - 1
     if not session.rows("SELECT 1 FROM eventbus_bus_channels WHERE topic = ? LIMIT 1", (topic,)):
         return int(start)
     return int(last if paused_at is None else paused_at)

@@ -8,14 +8,14 @@ from weakref import WeakValueDictionary
 
 from gevent import get_hub
 
-from eventbus.engines.base import Receiver, TopicStats
-from eventbus.engines.sql import administration, counting
+from eventbus.engines.base import Past, Receiver, TopicStats
+from eventbus.engines.sql import administration, counting, history
 from eventbus.engines.sql.addresses import Target, parse
 from eventbus.engines.sql.appending import make_topic
 from eventbus.engines.sql.rounds import Append
 from eventbus.engines.sql.store import Store
 from eventbus.engines.sql.subscription import Bytes, SqlSubscription
-from eventbus.errors import BusStateError, Rejected
+from eventbus.errors import BusStateError, ConfigurationError, Rejected
 from eventbus.names import check_name
 from eventbus.runtime.clock import Clock, SystemClock
 
@@ -157,6 +157,35 @@ class SqlEngine:
         if len(self._declared) < _DECLARED:
             self._declared |= wanted
         return ()
+
+    def begin_at(self, topic: str, channel: str, begin: float) -> None:
+        """As `Log.begin_at`."""
+        self._check_open(f"declare {topic!r}")
+        check_name(topic, kind="topic")
+        check_name(channel, kind="channel")
+        if begin > self.clock.time():
+            raise ConfigurationError(
+                f"channel {channel!r} of {topic!r} cannot begin in the future; leave `begin` out for now"
+            )
+        self._store.requests.ask(
+            lambda session: administration.make_channel(session, topic, channel, begin=begin), durable=True
+        )
+
+    def past(
+        self, topic: str, *, after: int, since: float | None, until: float | None, most: int, most_bytes: int
+    ) -> Sequence[Past]:
+        """As `Log.past`."""
+        return self._store.requests.ask(
+            lambda session: history.past(
+                session, topic, after=after, since=since, until=until, most=most, most_bytes=most_bytes
+            )
+        )
+
+    def repeat(self, topic: str, channel: str, positions: Sequence[int]) -> int:
+        """As `Log.repeat`."""
+        count = self._store.requests.ask(lambda session: history.repeat(session, topic, channel, positions), durable=True)
+        self._store.look_at_topic(topic)
+        return count
 
     def late_for(self, topic: str) -> float:
         return 0.0

@@ -148,7 +148,9 @@ def _reclaim(session: Session, channel: int) -> None:
 
 def _add_exceptions(session: Session, channel: int, rows: Sequence[tuple[int, int, float]]) -> None:
     session.many(
-        "INSERT INTO eventbus_bus_exceptions (id, channel, attempts, due) VALUES (?, ?, ?, ?)",
+        # it may be one already, of a replay: then it comes again as that
+        "INSERT INTO eventbus_bus_exceptions (id, channel, attempts, due) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (id, channel) DO NOTHING",
         [(id, channel, attempts, due) for id, attempts, due in rows],
     )
 

@@ -65,8 +65,8 @@ class PostgresBackend:
         connection = self._connected()
         self._call(self._statement, connection, _BEGIN[durable])
         collect()
-        result: T = self._call(self._do, connection, work)
-        self._call(self._commit, connection)
+        # in one call: a hub that is busy with something else must not keep rows locked
+        result: T = self._call(self._do_and_commit, connection, work)
         return result
 
     def read(self, work: Callable[[Session], T]) -> T:
@@ -105,6 +105,11 @@ class PostgresBackend:
         except BaseException:
             self._roll_back(connection)
             raise
+
+    def _do_and_commit(self, connection: Any, work: Callable[[Session], T]) -> T:
+        result = self._do(connection, work)
+        self._commit(connection)
+        return result
 
     def _commit(self, connection: Any) -> None:
         try:
