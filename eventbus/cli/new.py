@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,8 @@ from eventbus.contracts.sources import load_contracts
 from eventbus.contracts.writing import write_whole
 from eventbus.errors import ConfigurationError
 from eventbus.names import check_name
+
+_TAKEN = {"eventbus", "tests", "contracts", "sqlalchemy", "pytest"}
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Write the beginnings of a service, tests included.")
 
@@ -46,6 +49,8 @@ def service_command(
     with reported("new service"):
         if not re.fullmatch(r"[a-z][a-z0-9_]*", check_name(name, kind="channel")) or keyword.iskeyword(name):
             raise ConfigurationError(f"{name!r} cannot be a package; give small letters, digits and _, a letter first")
+        if name in sys.stdlib_module_names or name in _TAKEN:
+            raise ConfigurationError(f"{name!r} would stand in the way of a package of that name; give another one")
         made: dict[Path, str] = {}
         contract = _chosen(contracts, reads, into)
         if contract is None:

@@ -34,7 +34,7 @@ class Outbox:
 
     def __init__(self, source: str | None = None, *, receipts: bool = True, warn_after: float = 60.0) -> None:
         named = source or getattr(settings, "EVENTBUS_SOURCE", None) or BusSettings.from_environment().source
-        self.source = named or settings.ROOT_URLCONF.partition(".")[0]
+        self.source = named or getattr(settings, "ROOT_URLCONF", "django").partition(".")[0]
         self._made = Unattached(self.source)
         self._receipts = receipts
         self._lookouts = cache(lambda alias: Lookout(f"<Outbox of {self.source} in database {alias!r}>", warn_after))

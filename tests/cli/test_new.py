@@ -59,7 +59,7 @@ def test_nothing_is_overwritten_and_what_cannot_be_is_told(tmp_path: Path) -> No
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     again = new(tmp_path, "shipping")
     assert (again.code, "there already" in again.err) == (2, True)
-    for name in ("Shipping", "2nd", "class", "a.b", "x" * 65):
+    for name in ("Shipping", "2nd", "class", "a.b", "x" * 65, "json", "tests"):
         assert new(tmp_path, name).code == 2, name
     assert "no contract of topic 'gone'" in new(tmp_path, "other", "--reads", "gone").err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

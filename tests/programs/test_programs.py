@@ -39,6 +39,14 @@ def world(request: pytest.FixtureRequest, cluster: Cluster, nsqd: Nsqd, tmp_path
 @pytest.mark.nsqd
 @pytest.mark.parametrize("world", PROGRAMS, indirect=True)
 def test_each_invoice_has_one_entry_whatever_is_killed(world: World) -> None:
+    try:
+        issue_and_kill(world)
+    except AssertionError as error:
+        error.add_note(world.told())
+        raise
+
+
+def issue_and_kill(world: World) -> None:
     introduced(world)
     kills = [world.kill_nsqd, world.kill_database, world.kill_relay, world.kill_application]
     with requests_to(world) as requests:

@@ -145,10 +145,12 @@ class World:
         return bool(code == 0)
 
     def kill_application(self) -> None:
-        """Kill all of its processes and start it again; the script is started again by who waits for it."""
-        if self.application is not None:
+        """Kill all of its processes and start it again; the script is started again by who waits for it, and ended there."""
+        if self._server is None:
+            if self.application is not None:
+                self.application.kill()
+        elif self.application is not None:
             self.application.end()
-        if self._server is not None:
             self.application = self._new_application()
 
     def kill_relay(self) -> None:
@@ -182,6 +184,17 @@ class World:
 
     def subscribers(self) -> int:
         return len(numbers(self._engine, "SELECT since FROM eventbus_subscribers"))
+
+    def told(self) -> str:
+        """What can be said of it when something does not come."""
+        there = self.entries()
+        lost, extra = set(range(COUNT)) - set(there), len(there) - len(set(there))
+        parts = {"application": self.application, "relay": self.relay, "ledger": self.ledger}
+        logs = [
+            f"{name}:\n{part.output()[-3000:]}" for name, part in parts.items() if part is not None and not part.log.closed
+        ]
+        rows = f"{len(self.invoices())} invoices, {self.unsettled()} rows unsettled, {self.subscribers()} subscribers"
+        return "\n".join([f"no entry of {sorted(lost)}, {extra} too many; {rows}; nsqd holds {self._held()}", *logs])
 
     def end(self) -> None:
         for each in (self.application, self.relay, self.ledger):

@@ -52,6 +52,11 @@ class Adding(django.test.TestCase):
             raise ZeroDivisionError
         self.assertEqual(added(InvoiceIssued), [])
 
+    @django.test.override_settings(DEBUG=True)
+    def test_the_log_of_statements_bears_its_bytes(self):
+        publish_on_commit(InvoiceIssued(number=1))
+        self.assertIn("eventbus_outbox", connection.queries[-1]["sql"])
+
     def test_any_alias(self):
         with transaction.atomic(using="other"):
             Outbox(source="billing", receipts=False).add(InvoiceIssued(number=3), using="other")
