@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import gevent
 import gevent.event
@@ -28,6 +28,8 @@ from eventbus.delivery.starting import Starts, bind_inboxes, check_services, mak
 from eventbus.delivery.ticker import Ticker
 from eventbus.engines import open_engine
 from eventbus.engines.base import Engine
+from eventbus.engines.joining import connection as joined
+from eventbus.engines.joining import joining
 from eventbus.errors import BrokerUnreachableError, BusStateError, ConfigurationError
 from eventbus.event import Event, event_topic
 from eventbus.middleware import Middleware
@@ -83,16 +85,14 @@ class Bus:
         self.engine: Engine = signing(engine or open_engine(url or self.settings.url), self.settings)
         self.source = source or self.settings.source or Path(sys.argv[0]).stem or "python"
         self.middleware = tuple(middleware)
-        self.publish_timeout = self.settings.publish_timeout
         preferred = self.engine.preferred
         self.message_timeout: float = preferred.get("message_timeout", self.settings.message_timeout)
         self.max_in_flight: int = preferred.get("max_in_flight", self.settings.max_in_flight)
-        self.max_depth = self.settings.max_depth
+        self.max_depth, self.publish_timeout = self.settings.max_depth, self.settings.publish_timeout
         self.tracebacks, self.errors_in_full = self.settings.tracebacks, self.settings.log_errors == "full"
         self.max_dead = MaxDead.of(self.settings)
         self.quota: DeliveryQuota | None = None
-        self.randomness = randomness
-        self.ticker = Ticker()
+        self.randomness, self.ticker = randomness, Ticker()
         self.dispatchers: list[Dispatcher] = []
         self._services: list[Service] = []
         self.attachments: list[Attachment[Bus]] = []
@@ -107,11 +107,9 @@ class Bus:
         self._codec = CODECS[name]()
         self.publisher = self.make_publisher(self.source, self.middleware)
         self.engine.limit_bytes(preferred.get("max_in_flight_bytes", self.settings.max_in_flight_bytes))
-        self._ownership = Ownership()
-        self._starts = Starts()
+        self._ownership, self._starts = Ownership(), Starts()
         owned(self)
-        self.is_stopping = False
-        self._is_closed = False
+        self.is_stopping = self._is_closed = False
         self._stopped = gevent.event.Event()
 
     def __repr__(self) -> str:
@@ -125,8 +123,6 @@ class Bus:
         if not (self._ownership.is_abandoned and kind):  # a forked child that leaves by an exception is told nothing besides
             self.stop()
 
-    # -- publishing -------------------------------------------------------------------------------------------------
-
     def publish(
         self,
         event: Event,
@@ -136,6 +132,7 @@ class Bus:
         expires_in: float | None = None,
         subject: str | None = None,
         timeout: float | None = None,
+        connection: Any = None,
     ) -> str:
         """Publish `event` to its topic and return its id once the engine has confirmed it.
 
@@ -148,12 +145,18 @@ class Bus:
             expires_in: seconds after which subscribers pass over it.
             subject: what the event is about, such as an order's id.
             timeout: longest time in seconds to wait for the confirmation.
+            connection: of your own, to the database of a `sqlite://` or `postgresql://` bus: published if you commit.
 
         Raises:
             EncodeError, MessageTooLargeError: it cannot be sent at all.
             Rejected, NotSent, OutcomeUnknown: the engine did not confirm it; each says what to do.
             BusStateError: the bus is closed, or belongs to another thread.
         """
+        if connection is not None:
+            publish = partial(
+                self.publish, event, delay=delay, deliver_at=deliver_at, expires_in=expires_in, subject=subject
+            )
+            return joining(self.engine, connection, publish)
         self._check_open()
         return self.publisher.publish(
             event,
@@ -188,12 +191,11 @@ class Bus:
         return Publisher(self.engine, envelopes, middleware)
 
     def _check_open(self) -> None:
-        check_outside_inbox()
-        self._ownership.check()
+        if joined.get() is None:  # in a transaction of the caller's own nothing waits, and a thread may do it
+            check_outside_inbox()
+            self._ownership.check()
         if self._is_closed:
             raise BusStateError("publish on a closed bus; make a new Bus")
-
-    # -- services ---------------------------------------------------------------------------------------------------
 
     def declare(self, *services: Service) -> None:
         """Make all topics and channels of `services` before the first publish, so that they miss nothing.

@@ -8,11 +8,15 @@ from weakref import WeakValueDictionary
 
 from gevent import get_hub
 
+from eventbus.engines import joining
 from eventbus.engines.base import Past, Receiver, TopicStats
 from eventbus.engines.sql import administration, counting, history
 from eventbus.engines.sql.addresses import Target, parse
 from eventbus.engines.sql.appending import make_topic
+from eventbus.engines.sql.callers import append_in
+from eventbus.engines.sql.requests import as_error
 from eventbus.engines.sql.rounds import Append
+from eventbus.engines.sql.session import Trouble
 from eventbus.engines.sql.store import Store
 from eventbus.engines.sql.subscription import Bytes, SqlSubscription
 from eventbus.errors import BusStateError, ConfigurationError, Rejected
@@ -67,7 +71,7 @@ class SqlEngine:
         if not 0 <= delay <= self.max_delay:
             raise Rejected(f"delay of {delay!r} s to {topic!r}: the engine holds 0 to {self.max_delay:g} s")
         due = self.clock.time() + delay if delay else 0.0
-        self._store.requests.append([Append(topic, ((due, body),), len(body))], timeout)
+        self._append(topic, [Append(topic, ((due, body),), len(body))], timeout)
 
     def publish_many(self, topic: str, bodies: Sequence[bytes], *, timeout: float) -> None:
         parts: list[Append] = []
@@ -83,11 +87,22 @@ class SqlEngine:
         if part:
             parts.append(Append(topic, part, size))
         if parts:
-            self._store.requests.append(parts, timeout)
+            self._append(topic, parts, timeout)
 
     def publish_foreign(self, topic: str, body: bytes, *, timeout: float) -> None:
         self._check(topic, min(len(body), self.max_message_bytes), self.max_message_bytes)
-        self._store.requests.append([Append(topic, ((0.0, body),), len(body))], timeout)
+        self._append(topic, [Append(topic, ((0.0, body),), len(body))], timeout)
+
+    def _append(self, topic: str, parts: list[Append], timeout: float) -> None:
+        callers = joining.connection.get()
+        if callers is None:
+            self._store.requests.append(parts, timeout)
+            return
+        try:
+            for part in parts:
+                append_in(callers, self._store.backend, topic, part.messages)
+        except Trouble as error:
+            raise as_error(error) from None
 
     def _check(self, topic: str, size: int, most: int) -> None:
         self._check_open(f"publish to {topic!r}")

@@ -46,6 +46,10 @@ class PostgresBackend:
         self._listener: Listener | None = None
         self._has_changed = True
 
+    def now(self) -> float:
+        """Return the server's time in seconds since 1970, as far as it is known."""
+        return self._database.now()
+
     def watch(self, on_change: Callable[[], None]) -> None:
         """Call back when another process may have written."""
 

@@ -47,16 +47,22 @@ def _marked(statement: str) -> str:
 class PostgresSession:
     """One transaction on PostgreSQL."""
 
-    def __init__(self, connection: Any, now: float) -> None:
+    def __init__(self, connection: Any, now: float, *, row_factory: Any = None) -> None:
         self._connection = connection
+        self._factory = row_factory
         self.now = now
 
+    def _execute(self, statement: str, parameters: Any) -> Any:
+        if self._factory is None:
+            return self._connection.execute(_marked(statement), parameters)
+        return self._connection.cursor(row_factory=self._factory).execute(_marked(statement), parameters)
+
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        found: list[Row] = self._connection.execute(_marked(statement), parameters).fetchall()
+        found: list[Row] = self._execute(statement, parameters).fetchall()
         return found
 
     def run(self, statement: str, parameters: Sequence[Any] = ()) -> int:
-        count: int = self._connection.execute(_marked(statement), parameters or None).rowcount
+        count: int = self._execute(statement, parameters or None).rowcount
         return count
 
     def many(self, statement: str, parameters: Iterable[Sequence[Any]]) -> None:

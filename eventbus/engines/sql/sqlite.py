@@ -81,6 +81,15 @@ class SqliteBackend:
                 self._watch.start(self._file.path + "-wal")
         return self._connection
 
+    @property
+    def path(self) -> str:
+        """Of the file."""
+        return self._file.path
+
+    def trouble(self, error: sqlite3.Error) -> Trouble:
+        """Return what an error of a transaction says."""
+        return self._file.trouble(error)
+
     def watch(self, on_change: Callable[[], None]) -> None:
         """Call back when another process may have written."""
         self._watch = FileWatch(on_change, poll=self._poll)

@@ -36,16 +36,18 @@ _REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "c
 class SqliteSession:
     """One transaction on SQLite."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Any) -> None:
         self._execute = connection.execute
         self._many = connection.executemany
         self.now = time.time()
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        return self._execute(statement, parameters).fetchall()
+        found: list[Row] = self._execute(statement, parameters).fetchall()
+        return found
 
     def run(self, statement: str, parameters: Sequence[Any] = ()) -> int:
-        return self._execute(statement, parameters).rowcount
+        count: int = self._execute(statement, parameters).rowcount
+        return count
 
     def many(self, statement: str, parameters: Iterable[Sequence[Any]]) -> None:
         self._many(statement, parameters)
