@@ -28,8 +28,7 @@ from eventbus.delivery.starting import Starts, bind_inboxes, check_services, mak
 from eventbus.delivery.ticker import Ticker
 from eventbus.engines import open_engine
 from eventbus.engines.base import Engine
-from eventbus.engines.joining import connection as joined
-from eventbus.engines.joining import joining
+from eventbus.engines.joining import joined, joining
 from eventbus.errors import BrokerUnreachableError, BusStateError, ConfigurationError
 from eventbus.event import Event, event_topic
 from eventbus.middleware import Middleware
@@ -170,8 +169,7 @@ class Bus:
     def publish_all(self, events: Iterable[Event], *, timeout: float | None = None) -> list[str]:
         """Publish many events, batched by topic; return their ids once all are confirmed.
 
-        All are encoded before the first is sent. On an error some may have been published: publish the same objects
-        again.
+        All are encoded before the first is sent. On an error some may be published: publish the same objects again.
 
         Raises: as `publish`.
         """

@@ -10,7 +10,7 @@ from eventbus.errors import ConfigurationError
 
 T = TypeVar("T")
 
-connection: ContextVar[Any] = ContextVar("eventbus_connection", default=None)
+joined: ContextVar[Any] = ContextVar("eventbus_connection", default=None)
 """The connection in whose transaction this context publishes."""
 
 
@@ -24,8 +24,8 @@ def joining(engine: Any, of_caller: Any, publish: Callable[[], T]) -> T:
         raise ConfigurationError(
             f"publish(connection=...): {engine.scheme}:// lies in no database; use an Outbox there, or sqlite:// or postgresql://"
         )
-    token = connection.set(of_caller)
+    token = joined.set(of_caller)
     try:
         return publish()
     finally:
-        connection.reset(token)
+        joined.reset(token)

@@ -8,8 +8,8 @@ from weakref import WeakValueDictionary
 
 from gevent import get_hub
 
-from eventbus.engines import joining
 from eventbus.engines.base import Past, Receiver, TopicStats
+from eventbus.engines.joining import joined
 from eventbus.engines.sql import administration, counting, history
 from eventbus.engines.sql.addresses import Target, parse
 from eventbus.engines.sql.appending import make_topic
@@ -94,7 +94,7 @@ class SqlEngine:
         self._append(topic, [Append(topic, ((0.0, body),), len(body))], timeout)
 
     def _append(self, topic: str, parts: list[Append], timeout: float) -> None:
-        callers = joining.connection.get()
+        callers = joined.get()
         if callers is None:
             self._store.requests.append(parts, timeout)
             return
