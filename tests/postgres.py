@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -73,10 +73,16 @@ class Cluster:
             "-c",
             "dynamic_shared_memory_type=mmap",  # goes with the folder, where POSIX segments outlive a server that is killed
         ]
-        self.process = Process(*self._as, _program("postgres"), "-D", str(self.folder / "data"), *options)
-        eventually(self._answers, "the PostgreSQL server")
+        command = (*self._as, _program("postgres"), "-D", str(self.folder / "data"), *options)
+        self.process = Process(*command)
+        eventually(lambda: self._answers(command), "the PostgreSQL server")
 
-    def _answers(self) -> bool:
+    def _answers(self, command: Sequence[str]) -> bool:
+        if self.process.process.poll() is not None:
+            # the children of a server that was killed hold its memory for a moment, and a new one refuses to begin meanwhile
+            self.process.end()
+            self.process = Process(*command)
+            return False
         try:
             psycopg.connect(self.url).close()
         except psycopg.OperationalError:

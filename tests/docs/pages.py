@@ -11,13 +11,14 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.nsqd import free_port, program
-from tests.waiting import eventually
+from tests.nsqd import HOST, free_port, program
+from tests.waiting import PATIENCE, eventually
 
 _BLOCK = re.compile(r'^( *)```(\w*)(?: title="([^"]*)")?\n(.*?)^\1```$', re.DOTALL | re.MULTILINE)
 _SERVES = re.compile(
@@ -132,8 +133,19 @@ class Reader:
                         start_new_session=True,
                     )
                 )
+            self._wait_for_its_ports(command)
         else:
             self._expect(command, printed)
+
+    def _wait_for_its_ports(self, command: str) -> None:
+        """Go on when a program answers, as a reader does, who sees it."""
+        for port in [port for port in self._ports.values() if re.search(rf"\b{port}\b", command)]:
+
+            def answers(port: str = port) -> bool:
+                with socket.socket() as probe:
+                    return probe.connect_ex((HOST, int(port))) == 0
+
+            eventually(answers, f"an answer at {port} of {command}")
 
     def _expect(self, command: str, printed: str) -> None:
         """Type a command until it ends well and prints what it should: what serves may need a moment."""
@@ -148,7 +160,7 @@ class Reader:
             return done.returncode == 0 and wanted.fullmatch(" ".join(done.stdout.split())) is not None
 
         try:
-            eventually(says, command, timeout=40.0)
+            eventually(says, command, timeout=PATIENCE)
         except AssertionError as error:
             log = self.log.read_text(errors="replace") if self.log.exists() else ""
             raise AssertionError(f"{error}\nexpected:\n{printed}\nlast:\n{last[0]}\nmeanwhile:\n{log}") from None
