@@ -48,6 +48,18 @@ def all_settled(world: World) -> None:
 
 
 @of_world
+def outbox_and_inbox_agree(world: World) -> None:
+    """What an outbox holds for done, the channels that keep an inbox hold for done too: handled, or a dead letter."""
+    claimed, settled = world.claims(), world.settled()
+    for service in world.services:
+        for binding in service.bindings:
+            for topic, type_name, identifier in settled if binding.inbox is not None else ():
+                if (topic, type_name) == (binding.topic, binding.type_name):
+                    has = (service.channel, topic, identifier) in claimed
+                    assert has, f"they disagree: {type_name} {identifier} is settled, and {service.channel} never claimed it"
+
+
+@of_world
 def no_phantom(world: World) -> None:
     """Nothing was handled that nobody published."""
     published = {envelope.id for _, envelope in world.conductor.published}

@@ -66,6 +66,27 @@ def _announced(database: Any, begins: Callable[[Any], None]) -> Callable[..., An
     return announced
 
 
+def outbox_rows(database: Any, *, with_receipts: bool = False) -> list[tuple[str, str, str, bool]]:
+    """Return topic, type, event id and whether it is settled, of the rows of an outbox; of all, or of those that want
+    receipts."""
+    from eventbus.sql.tables import outbox
+
+    query = outbox.select()
+    if with_receipts:
+        query = query.where(outbox.c.wants_receipts)
+    with database.engine.connect() as connection:
+        return [(row.topic, row.type, row.event_id, row.settled_at is not None) for row in connection.execute(query)]
+
+
+def inbox_rows(database: Any) -> list[tuple[str, str, str]]:
+    """Return channel, topic and event id of what is claimed in a database, or kept in it as a dead letter."""
+    from eventbus.sql.tables import dead_letters, inbox
+
+    with database.engine.connect() as connection:
+        rows = [row for table in (inbox, dead_letters) for row in connection.execute(table.select())]
+        return [(row.channel, row.topic, row.event_id) for row in rows]
+
+
 @contextmanager
 def listening(engines: Sequence[Any], listeners: Sequence[tuple[str, Callable[..., None]]]) -> Iterator[None]:
     """Have functions called at events of SQLAlchemy engines, in this order, while the block runs."""

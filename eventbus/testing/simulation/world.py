@@ -21,7 +21,7 @@ from eventbus.testing.clock import VirtualClock
 from eventbus.testing.simulation.broker import HandBroker
 from eventbus.testing.simulation.built import Built, Maker
 from eventbus.testing.simulation.conductor import Conductor, Hooks
-from eventbus.testing.simulation.databases import databases_of, in_this_greenlet, listening
+from eventbus.testing.simulation.databases import databases_of, in_this_greenlet, inbox_rows, listening, outbox_rows
 from eventbus.testing.simulation.deliveries import Deliveries
 from eventbus.testing.simulation.errors import SimulationError
 from eventbus.testing.simulation.faults import Fault, Schedule
@@ -93,14 +93,16 @@ class World:
 
     def unsettled(self) -> list[str]:
         """Return the types of the events that wait in outboxes: to be published, or for receipts."""
-        found: list[str] = []
-        for database in self.databases():
-            from eventbus.sql.tables import outbox
+        return [name for each in self.databases() for _, name, _, is_settled in outbox_rows(each) if not is_settled]
 
-            with database.engine.connect() as connection:
-                query = outbox.select().with_only_columns(outbox.c.type).where(outbox.c.settled_at.is_(None))
-                found.extend(connection.scalars(query))
-        return found
+    def settled(self) -> set[tuple[str, str, str]]:
+        """Return topic, type and id of the events that outboxes with receipts are done with."""
+        rows = (row for each in self.databases() for row in outbox_rows(each, with_receipts=True))
+        return {(topic, name, identifier) for topic, name, identifier, is_settled in rows if is_settled}
+
+    def claims(self) -> set[tuple[str, str, str]]:
+        """Return channel, topic and event id of what inboxes hold for handled or keep as a dead letter."""
+        return {claim for each in self.databases() for claim in inbox_rows(each)}
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return all dead letters."""
