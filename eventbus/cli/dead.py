@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from eventbus.bus import Bus
+from eventbus.cli.choosing import GroupKey, Ids, Reason, Since, chosen
+from eventbus.cli.dead_groups import groups_command
 from eventbus.cli.instants import read_instant
 from eventbus.cli.letters import show as _show
 from eventbus.cli.letters import table as _table
@@ -20,7 +22,6 @@ from eventbus.cli.options import AsJson, BusUrl, Channel, Topic, Yes
 from eventbus.cli.session import FAILED, complain, complaints, confirmed, connected, out, reported, say, say_json
 from eventbus.cli.sight import NoData, ShowPersonal, Sight
 from eventbus.dead_letters import DeadLetter, DeadLetters
-from eventbus.dead_letters.mending import Where
 from eventbus.errors import ConfigurationError, EventBusError
 from eventbus.names import is_dead_letter_topic
 from eventbus.runtime.redaction import one_line
@@ -28,12 +29,6 @@ from eventbus.runtime.redaction import one_line
 app = typer.Typer(
     add_completion=False, help="Look at dead letters, send them again, or throw them away.", no_args_is_help=True
 )
-
-Ids = Annotated[list[str] | None, typer.Option("--id", help="Id of an event, or its beginning; may be given several times.")]
-Since = Annotated[
-    str | None, typer.Option(help="Parked since then: 15m, 2h, 3d, or an instant as 2026-01-31T12:00:00Z.", metavar="T")
-]
-Reason = Annotated[str | None, typer.Option(help="Reason or error contains this text, in any case of letters.")]
 
 
 @app.command("list")
@@ -44,6 +39,7 @@ def list_command(
     limit: Annotated[int, typer.Option(min=1, help="Most that are shown.")] = 50,
     since: Since = None,
     reason: Reason = None,
+    group: GroupKey = None,
     personal: ShowPersonal = False,
     no_data: NoData = False,
     as_json: AsJson = False,
@@ -61,7 +57,7 @@ def list_command(
             return
         if channel is None:
             raise ConfigurationError(f"dead list {topic}: name a channel as well; see: eventbus dead list")
-        where = _filter(ids, since, reason)  # a mistake in what was written is told before one of the broker
+        where = chosen(ids, since, reason, group)  # a mistake in what was written is told before one of the broker
         letters = _letters(open_bus, topic, channel)
         found = letters.list(limit=limit, where=where)
         sight = Sight(personal, not no_data)
@@ -72,6 +68,9 @@ def list_command(
             out.print(_table(found, sight))
         there = letters.count()
         say(f"{len(found):,} of {there:,} dead letters of {topic} on {channel}")
+
+
+app.command("groups")(groups_command)
 
 
 @app.command("show")
@@ -89,7 +88,7 @@ def show_command(
     Example: eventbus dead show orders_placed fulfillment --id 0199a1
     """
     with reported("dead show"), connected(bus) as open_bus:
-        found = _letters(open_bus, topic, channel).list(limit=100, where=_filter(ids, None, None))
+        found = _letters(open_bus, topic, channel).list(limit=100, where=chosen(ids, None, None))
         sight = Sight(personal, not no_data)
         if as_json:
             say_json([_tree(each, sight) for each in found])
@@ -108,6 +107,7 @@ def replay_command(
     limit: Annotated[int | None, typer.Option(min=1, help="Most that are replayed.")] = None,
     since: Since = None,
     reason: Reason = None,
+    group: GroupKey = None,
     bus: BusUrl = None,
 ) -> None:
     """Send dead letters to their channel again, and to no other.
@@ -117,7 +117,7 @@ def replay_command(
     Example: eventbus dead replay orders_placed fulfillment --reason Timeout --limit 100
     """
     with reported("dead replay"), connected(bus) as open_bus:
-        where = _filter(ids, since, reason)
+        where = chosen(ids, since, reason, group)
         letters = _letters(open_bus, topic, channel)
         _go_through(
             letters,
@@ -135,6 +135,7 @@ def discard_command(
     limit: Annotated[int | None, typer.Option(min=1, help="Most that are thrown away.")] = None,
     since: Since = None,
     reason: Reason = None,
+    group: GroupKey = None,
     yes: Yes = False,
     bus: BusUrl = None,
 ) -> None:
@@ -143,7 +144,7 @@ def discard_command(
     Example: eventbus dead discard orders_placed fulfillment --since 1h --reason "no such article"
     """
     with reported("dead discard"), connected(bus) as open_bus:
-        where = _filter(ids, since, reason)
+        where = chosen(ids, since, reason, group)
         letters = _letters(open_bus, topic, channel)
         there = letters.count()
         which = f"up to {min(limit or there, there):,} of " if where is not None or limit is not None else "all "
@@ -246,25 +247,3 @@ def _go_through(
     say(f"{done:,} {verb}, {left:,} left")
     if left and not done and not is_filtered:
         complain("another command holds them; if that was killed, they come back within 20 s", style="yellow")
-
-
-def _filter(ids: list[str] | None, since: str | None, reason: str | None) -> Where | None:
-    """Return what the options choose, or None for all.
-
-    Raises:
-        ConfigurationError: `since` is no time.
-    """
-    if ids is None and since is None and reason is None:
-        return None
-    begins = tuple(ids or ())
-    earliest = None if since is None else read_instant(since, "--since")
-    text = None if reason is None else reason.casefold()
-
-    def fits(letter: DeadLetter) -> bool:
-        return (
-            (not begins or letter.id.startswith(begins))
-            and (earliest is None or letter.last >= earliest)
-            and (text is None or text in f"{letter.reason}\n{letter.error or ''}".casefold())
-        )
-
-    return fits

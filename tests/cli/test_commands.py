@@ -22,7 +22,7 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def commands() -> list[tuple[str, ...]]:
-    dead = [("dead", verb) for verb in ("list", "show", "replay", "discard", "prune")]
+    dead = [("dead", verb) for verb in ("list", "groups", "show", "replay", "discard", "prune")]
     outbox = [("outbox", verb) for verb in ("list", "drop", "subscribers", "forget", "tables")]
     keys = [("keys", verb) for verb in ("new", "check")]
     groups = ("dead", "contracts", "outbox", "keys", "new")

@@ -202,3 +202,21 @@ def test_without_a_channel_all_are_counted_and_old_ones_are_pruned(shop: Shop, n
     assert parked.bus_count() == 3
     assert "3 thrown away" in parked.run("prune", "--older-than", "0s", "--yes").out
     assert parked.bus_count() == 0
+
+
+def test_groups_tell_causes_and_their_keys_choose(shop: Shop, nsqd: Nsqd, make_bus: MakeBus) -> None:
+    parked = Parked(shop, nsqd, make_bus, 9)
+    done = parked.run("groups", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert [(each["count"], each["kind"], each["cause"]) for each in found] == [
+        (5, "rejected", "even"),
+        (4, "rejected", "odd"),
+    ]
+    assert sum(each["share"] for each in found) == pytest.approx(1, abs=0.01)
+    everywhere = shop.run("dead", "groups", EVENTBUS_URL=nsqd.url)
+    assert "9 dead letters of 2 causes" in everywhere.out
+    assert len(parked.list("--group", found[1]["key"])) == 4
+    assert parked.run("discard", "--group", found[1]["key"][:6], "--yes").code == 0
+    assert [each["reason"] for each in parked.list()] == ["rejected: even"] * 5
+    assert shop.run("dead", "groups", parked.topic, EVENTBUS_URL=nsqd.url).code == 2

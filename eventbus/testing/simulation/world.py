@@ -36,7 +36,9 @@ Input = Event | Callable[[Any], object]
 _MOST_DELIVERIES = 1000
 _REAL_SECONDS = 5.0
 """That one step may take."""
-LONGEST = 2 * _REAL_SECONDS
+_TURNS = 5000
+"""That it has at least, however busy the machine is."""
+LONGEST = 4 * _REAL_SECONDS
 """For the watchdog."""
 _LONG = 7 * 86400.0
 """Virtual seconds that pass for what the broker forgot to be missed and sent again."""
@@ -224,7 +226,7 @@ class World:
             self._bury()
             if all(each.is_idle() for each in self._processes) and not self.conductor.stopping:
                 break
-            if time.monotonic() > deadline:
+            if turns > _TURNS and time.monotonic() > deadline:
                 self._say_who_hangs()
         self.conductor.take_effects()
 
