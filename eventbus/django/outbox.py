@@ -15,6 +15,11 @@ from eventbus.event import Event
 from eventbus.settings import BusSettings
 from eventbus.sql.adding import NOTIFIED, Lookout, Unattached, row_of
 
+_INSERT = """INSERT INTO eventbus_outbox
+(event_id, topic, type, body, created_at, due_at, expires_at, wants_receipts, leased_until, attempts, refusals) VALUES
+(%(event_id)s, %(topic)s, %(type)s, %(body)s, %(created_at)s, %(due_at)s, %(expires_at)s, %(wants_receipts)s, 0, 0, 0)
+ON CONFLICT DO NOTHING"""
+_TELL = f" RETURNING pg_notify('{NOTIFIED}', '')"
 _OLDEST = (
     "SELECT min(coalesce(nullif(due_at, 0), created_at)) FROM eventbus_outbox WHERE published_at IS NULL AND due_at <= %s"
 )
@@ -61,14 +66,10 @@ class Outbox:
             )
         now = time()
         row = row_of(self._made, event, now=now, wants_receipts=self._receipts, **options)
-        columns = {**row, "leased_until": 0.0, "attempts": 0, "refusals": 0}
-        places = ", ".join(["%s"] * len(columns))
-        insert = f"INSERT INTO eventbus_outbox ({', '.join(columns)}) VALUES ({places}) ON CONFLICT DO NOTHING"
-        if connection.vendor == "postgresql":  # tells relays of the commit, in the same statement
-            insert += f" RETURNING pg_notify('{NOTIFIED}', '')"
+        tell = _TELL if connection.vendor == "postgresql" else ""  # relays, of the commit, in the same statement
         try:
             with connection.cursor() as cursor:
-                cursor.execute(insert, list(columns.values()))
+                cursor.execute(_INSERT + tell, row)
                 if self._lookouts(using).is_time():
                     cursor.execute(_OLDEST, [now])
                     self._lookouts(using).judge(cursor.fetchone()[0], now, f"database {using!r}")

@@ -1,6 +1,7 @@
 """Two databases, of the kind and at the place that the environment says; the second one knows the outbox too."""
 
 import os
+from uuid import uuid4
 
 import sqlalchemy as sa
 
@@ -18,7 +19,7 @@ def database(variable):
     }
 
 
-SECRET_KEY = "of a test"
+SECRET_KEY = uuid4().hex
 INSTALLED_APPS = ["shop", "eventbus.django"]
 DATABASES = {"default": database("DATA"), "other": database("OTHER")}
 ROOT_URLCONF = "shop.urls"
