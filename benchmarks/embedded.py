@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import os
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -11,6 +14,7 @@ from benchmarks.order import SERVICE, OrderPlaced, make_order, renew, travelling
 from benchmarks.rows import Row, compare
 from eventbus import Bus, Service
 from eventbus.event import event_info
+from eventbus.settings import BusSettings
 from eventbus.wire.codec import MsgpackCodec, decode, dump
 from eventbus.wire.envelope import Envelope
 from eventbus.wire.identity import InstantWriter, new_id
@@ -35,8 +39,9 @@ def codec_alone() -> float:
     return _EVENTS / (time.perf_counter() - began)
 
 
-def embedded(channels: int) -> Callable[[], float]:
+def embedded(channels: int, *, is_signed: bool = False) -> Callable[[], float]:
     """Events a second, published one by one and handled on each of `channels` channels."""
+    settings = signed_settings() if is_signed else None
 
     def measure() -> float:
         handled = 0
@@ -50,7 +55,7 @@ def embedded(channels: int) -> Callable[[], float]:
             service = Service(f"subscriber{number}")
             service.on(OrderPlaced)(handle)
             services.append(service)
-        with Bus("memory://", source="bench") as bus:
+        with Bus("memory://", source="bench", settings=settings) as bus:
             bus.start(*services)
             began = time.perf_counter()
             for _ in range(_EVENTS // len(_SAMPLE)):
@@ -61,6 +66,14 @@ def embedded(channels: int) -> Callable[[], float]:
             return _EVENTS / (time.perf_counter() - began)
 
     return measure
+
+
+def signed_settings() -> BusSettings:
+    """Settings under which everything is signed and checked, with a key made now."""
+    with tempfile.NamedTemporaryFile("w", suffix=".toml", delete=False) as file:
+        secret = base64.b64encode(os.urandom(32)).decode()
+        file.write(f'sign_with = "bench"\n[keys.bench]\nsecret = "{secret}"\nsources = ["bench"]\n')
+    return BusSettings(sign="require", keys_file=file.name)
 
 
 def decoding(is_caused: bool) -> Callable[[], float]:
@@ -85,5 +98,13 @@ def rows(rounds: int) -> list[Row]:
             "decode, with cause, receipts and trace", decoding(True), "without", decoding(False), rounds=rounds, goal=0.77
         ),
         compare("embedded, 1 channel", embedded(1), "codec both ways", codec_alone, rounds=rounds, goal=0.7),
+        compare(
+            "embedded, 1 channel, signed and checked",
+            embedded(1, is_signed=True),
+            "unsigned",
+            embedded(1),
+            rounds=rounds,
+            goal=0.9,
+        ),
         compare("embedded, 3 channels", embedded(3), "codec both ways", codec_alone, rounds=rounds),
     ]

@@ -35,7 +35,9 @@ def check_environment(known: Mapping[str, object], environment: Mapping[str, str
     yield from _versions()
     yield from _patching()
     yield from _files()
-    yield from _variables(set(known) | _COMMANDS, os.environ if environment is None else environment)
+    variables = os.environ if environment is None else environment
+    yield from _signing(variables.get("EVENTBUS_SIGN", "off"))
+    yield from _variables(set(known) | _COMMANDS, variables)
 
 
 def _versions() -> Iterator[Finding]:
@@ -61,6 +63,24 @@ def _versions() -> Iterator[Finding]:
         )
     if LIBRARY == "msgpack":
         yield note("fast", "the extra `fast` is not installed", "pip install 'eventbus[fast]': events decode twice as fast")
+
+
+def _signing(mode: str) -> Iterator[Finding]:
+    """Whose word is believed here: docs/guides/signing.md."""
+    if mode == "require":
+        yield ok("signing", "events are signed, and what is not genuine is parked unread")
+    elif mode == "write":
+        yield note(
+            "signing",
+            "events are signed here, and what comes unsigned is believed",
+            "EVENTBUS_SIGN=require, once all publishers sign",
+        )
+    else:
+        yield note(
+            "signing",
+            "events are not signed: whoever can publish to the broker is believed",
+            "for money or addresses: EVENTBUS_KEYS_FILE and EVENTBUS_SIGN, in three steps without a stop",
+        )
 
 
 def _patching() -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from eventbus import Bus
+from eventbus.doctor.environment import check_environment
 from eventbus.engines.memory import MemoryEngine
 from eventbus.errors import ConfigurationError
 from eventbus.settings import BusSettings
@@ -84,3 +85,12 @@ def test_what_the_command_makes_signs_and_checks(tmp_path: Path, algorithm: str)
 def test_a_key_of_nobody_is_not_made(tmp_path: Path) -> None:
     assert "may speak for nobody" in run_command("keys", "new", "x", folder=tmp_path).err
     assert "ids have 1 to 64" in run_command("keys", "new", "a b", "--operator", folder=tmp_path).err
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"), [("", "not signed"), ("write", "unsigned is believed"), ("require", "parked unread")]
+)
+def test_the_doctor_says_whose_word_is_believed(mode: str, said: str) -> None:
+    variables = {"EVENTBUS_SIGN": mode} if mode else {}
+    (found,) = [each for each in check_environment({"SIGN": None}, variables) if each.check == "signing"]
+    assert said in found.text
