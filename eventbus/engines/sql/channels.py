@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from eventbus.engines.sql import leasing
 from eventbus.engines.sql.session import Backend, Session
-from eventbus.engines.sql.subscription import Channel
+from eventbus.engines.sql.subscription import Channel, SqlSubscription
 
 
 class Channels:
@@ -34,8 +34,10 @@ class Channels:
         found.number = number
         return found
 
-    def drop(self, channel: Channel) -> None:
-        """Forget a channel that nobody here subscribes to any more."""
+    def drop(self, channel: Channel, subscription: SqlSubscription) -> None:
+        """Forget a subscription, and a channel that nobody here subscribes to any more."""
+        if subscription in channel.subscriptions:
+            channel.subscriptions.remove(subscription)
         if not channel.subscriptions and self._channels.get((channel.topic, channel.name)) is channel:
             del self._channels[channel.topic, channel.name]
             self._by_topic[channel.topic].remove(channel)
@@ -61,11 +63,10 @@ class Channels:
 
     def hungry(self) -> list[Channel]:
         """Return the channels to look at; who has no room now asks again when it has."""
-        self.looks = {
-            channel: is_sure
-            for channel, is_sure in self.looks.items()
-            if any(each.room() > 0 for each in channel.subscriptions)
-        }
+        for channel in list(self.looks):
+            if not any(each.room() > 0 for each in channel.subscriptions):
+                del self.looks[channel]
+                channel.is_drained = False
         return list(self.looks)
 
     def probe(self, backend: Backend) -> bool:

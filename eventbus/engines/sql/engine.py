@@ -96,7 +96,7 @@ class SqlEngine:
     def _append(self, topic: str, parts: list[Append], timeout: float) -> None:
         callers = joined.get()
         if callers is None:
-            self._store.requests.append(parts, timeout)
+            self._store.publish(parts, timeout)
             return
         try:
             for part in parts:
@@ -240,7 +240,7 @@ class SqlEngine:
         if self._store.users <= 0:
             self._store.close()
         else:
-            self._store.settled(5.0)
+            self._store.requests.settled(5.0)
 
     def abandon(self) -> None:
         self._is_closed = True

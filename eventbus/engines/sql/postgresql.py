@@ -36,6 +36,7 @@ class PostgresBackend:
     """
 
     is_shared = True
+    is_quick = False
 
     def __init__(self, database: PostgresDatabase, *, poll: float | None = None) -> None:
         self._database = database

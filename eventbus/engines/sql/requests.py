@@ -35,14 +35,12 @@ class Requests:
         self._name = name
         self._kick = kick
 
-    def append(self, appends: list[Append], timeout: float) -> None:
-        """Return once all are committed.
+    def wait(self, appends: list[Append], timeout: float) -> None:
+        """Return once all of these, which are in the queue, are committed.
 
         Raises:
             Rejected, NotSent, OutcomeUnknown: what is known of the first that is not.
         """
-        self.appends.extend(appends)
-        self._kick()
         deadline = time.monotonic() + timeout
         try:
             for each in appends:
@@ -63,6 +61,10 @@ class Requests:
     def _not_sent(self, timeout: float) -> NotSent:
         why = self.trouble or f"{self._name} took nothing"
         return NotSent(f"{why}, for {timeout:g} s; nothing was written, publish again later")
+
+    def are_durable(self) -> bool:
+        """Whether something waits that must be on the disk."""
+        return any(not each.is_dropped for each in self.appends) or any(each.durable for each in self.chores)
 
     def ask(self, work: Callable[[Session], T], *, durable: bool = False, timeout: float = 10.0) -> T:
         """Return what `work` returns, committed in some round.

@@ -60,6 +60,11 @@ class Backend(Protocol):
     is_shared: bool
     """Whether several transactions write at a time."""
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether a transaction that began runs through, and no greenlet is switched in it."""
+        ...
+
     def transact(self, work: Callable[[Session], T], *, durable: bool, deadline: float, collect: Callable[[], None]) -> T:
         """Return what `work` returns once it is committed. Blocks the calling greenlet.
 

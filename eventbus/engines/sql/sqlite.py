@@ -29,6 +29,8 @@ T = TypeVar("T")
 _SLOW = 0.002
 """Seconds that a commit may hold the hub."""
 _COPY_PAUSE = 0.05
+_LOOK = 16
+"""Commits between two looks at the size of the write-ahead log."""
 _QUIET = 2.0
 """Longest time in seconds that a fork waits for the disk."""
 _parents: list[Any] = []
@@ -58,6 +60,7 @@ class SqliteBackend:
         self._commit_takes = 0.0
         self._is_copying = False
         self._may_copy = True
+        self._commits = 0
         self._version = -1
         self._in_thread = False
         self._watch: FileWatch | None = None
@@ -80,6 +83,11 @@ class SqliteBackend:
             if self._watch is not None:
                 self._watch.start(self._file.path + "-wal")
         return self._connection
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a transaction runs through without a wait for a thread, so that nobody is interrupted in it."""
+        return self._commit_takes <= _SLOW
 
     @property
     def path(self) -> str:
@@ -196,7 +204,8 @@ class SqliteBackend:
     # -- the write-ahead log ------------------------------------------------------------------------------------------
 
     def _copy_sometimes(self) -> None:
-        if not self._may_copy:
+        self._commits += 1
+        if not self._may_copy or self._commits % _LOOK:
             return
         try:
             size = os.stat(self._file.path + "-wal").st_size

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from operator import attrgetter
+from typing import Any
 from uuid import uuid4
 
 import gevent
 from gevent.event import Event
 
 from eventbus.engines.sql import administration
+from eventbus.engines.sql.alone import Alone
 from eventbus.engines.sql.channels import Channels
 from eventbus.engines.sql.delivery import Taking
 from eventbus.engines.sql.requests import Requests, as_error
-from eventbus.engines.sql.rounds import Round
+from eventbus.engines.sql.rounds import Append, Round
 from eventbus.engines.sql.session import Backend, Trouble
 from eventbus.engines.sql.subscription import Channel, SqlSubscription
 from eventbus.engines.sql.upkeep import Upkeep
@@ -30,8 +33,6 @@ from eventbus.errors import BusStateError
 from eventbus.runtime.clock import Clock
 from eventbus.runtime.forks import owned
 from eventbus.runtime.guarded_log import guarded_log
-
-T = TypeVar("T")
 
 log = guarded_log("eventbus.sql_engine")
 
@@ -59,6 +60,7 @@ class Store:
         self.channels = Channels()
         self._upkeep = Upkeep(retain, self.channels, self.requests)
         self._wake = Event()
+        self._alone = Alone()
         self._keeper: gevent.Greenlet[..., Any] | None = None
         self._again_at = 0.0
         self.is_closed = self.is_closing = False
@@ -67,7 +69,18 @@ class Store:
         backend.watch(self.outside)
         owned(self)
 
-    # -- subscriptions ------------------------------------------------------------------------------------------------
+    def publish(self, appends: list[Append], timeout: float) -> None:
+        """Return once all are committed; raises as `Requests.wait`."""
+        is_alone = self._alone.is_alone() and self.backend.is_quick and not (self.is_under_way or self.is_closing)
+        self.requests.appends.extend(appends)
+        if is_alone:
+            with suppress(Exception):  # whoever waits is told
+                self._round()
+            if self._alone.is_turn_over():
+                gevent.sleep(0)
+        if not is_alone or self._is_outside or self.requests:
+            self._kick()
+        self.requests.wait(appends, timeout)
 
     def joined(self, subscription: SqlSubscription) -> None:
         """A subscription takes part from now on."""
@@ -76,16 +89,9 @@ class Store:
 
     def left(self, subscription: SqlSubscription) -> None:
         """A subscription ended."""
-        channel, token = subscription.channel, subscription.token
-        if subscription in channel.subscriptions:
-            channel.subscriptions.remove(subscription)
-        self.channels.drop(channel)
-        number = channel.number
-        self.requests.tell(lambda session: administration.leave(session, number, token))
-
-    def settled(self, timeout: float) -> None:
-        """Return when what is under way is done and what was answered is written."""
-        self.requests.settled(timeout)
+        channel = subscription.channel
+        self.channels.drop(channel, subscription)
+        self.requests.tell(partial(administration.leave, channel=channel.number, token=subscription.token))
 
     def look_at(self, channel: Channel) -> None:
         """Have a look whether a channel has something for who has room."""
@@ -109,10 +115,9 @@ class Store:
     def outside(self) -> None:
         """Another process may have written."""
         self._is_outside = True
-        if not self.is_under_way and not self.is_closed:
+        if not self.is_under_way and not self.is_closed and self.backend.has_changed():
+            self.channels.note_due(math.inf, all_of_them=True)
             self._kick()
-
-    # -- the keeper ---------------------------------------------------------------------------------------------------
 
     def _kick(self) -> None:
         if self.is_closed:
@@ -126,7 +131,7 @@ class Store:
         while not self.is_closed:
             try:
                 self._look_around()
-                if self._is_work():
+                if not self.is_under_way and self._is_work():
                     self._round()
             except Exception:  # nothing may end it
                 log.exception("%s: a round failed", self.backend.name)
@@ -168,20 +173,17 @@ class Store:
     def _pause(self) -> float:
         """Return the seconds until there is something to do though nobody asks."""
         now, wall = time.monotonic(), self.clock.time()
-        due = self.channels.next_due() - wall
-        due = min(due, self._upkeep.due_at - now)
+        if self.is_under_way:
+            return _TURN  # a publisher's own round, which tells when it is done
+        due = min(self.channels.next_due() - wall, self._upkeep.due_at - now)
         if self._changed:
             due = min(due, self._changed_at + _GATHER - now)
-        if any(is_sure for is_sure in self.channels.looks.values()):
-            due = 0.0
-        if self.requests:
+        if self.requests or self.channels.looks:
             due = 0.0
         return min(max(due, self._again_at - now), 3600.0)
 
     def _round(self) -> None:
-        durable = any(not each.is_dropped for each in self.requests.appends) or any(
-            each.durable for each in self.requests.chores
-        )
+        durable = self.requests.are_durable()
         made = Round()
         self.is_under_way = True
         try:
@@ -200,6 +202,8 @@ class Store:
         else:
             self.requests.trouble = ""
             self._done(made)
+            if made.looks:  # there may be more, or another time to wait for
+                self._wake.set()
         finally:
             self.is_under_way = False
 
@@ -221,11 +225,12 @@ class Store:
                 for channel in self.channels.of_topic(topic):
                     self.channels.looks[channel] = True
         looks, self.channels.looks = self.channels.looks, {}
-        for channel in sorted(looks, key=_number):
+        for channel in sorted(looks, key=attrgetter("number")):
             asks = [(each, each.ask()) for each in channel.hungry()]
             if asks:
                 channel.next_due = math.inf
                 made.asks.append((channel, asks))
+            channel.is_drained = False  # who has no room now looks when he has
 
     def _done(self, made: Round) -> None:
         for taking, settlement in made.settlements:
@@ -282,17 +287,12 @@ class Store:
         self.requests.fail(f"{self.backend.name}: the engine was closed meanwhile")
         self.backend.close()
 
-    def quiesce(self) -> None:
-        """Before a fork, called by it."""
+    def quiesce(self) -> None:  # before a fork, called by it
         self.backend.quiesce()
 
     def abandon(self) -> None:
         """In a forked child, called by the fork: leave everything to the parent."""
-        self.is_closed = True
+        self.is_closed = self.is_closing = True
         self.backend.abandon()
         if self._keeper is not None:
             self._keeper.kill(block=False)
-
-
-def _number(channel: Channel) -> int:
-    return channel.number

@@ -52,6 +52,12 @@ class Channel:
         return found
 
 
+class Settles(Protocol):
+    """Requests, as far as a subscription needs them."""
+
+    def settled(self, timeout: float) -> None: ...
+
+
 class Keeper(Protocol):
     """What a subscription needs of the store."""
 
@@ -63,7 +69,8 @@ class Keeper(Protocol):
 
     def left(self, subscription: SqlSubscription) -> None: ...
 
-    def settled(self, timeout: float) -> None: ...
+    @property
+    def requests(self) -> Settles: ...
 
 
 class SqlSubscription:
@@ -219,7 +226,7 @@ class SqlSubscription:
         if self.is_open:
             self.is_open = False
             self.set_max_in_flight(0)
-            self._keeper.settled(timeout)
+            self._keeper.requests.settled(timeout)
 
     def close(self) -> None:
         if self._is_closed:
