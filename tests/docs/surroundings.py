@@ -208,4 +208,19 @@ event, events = OrderPlaced(order_id=order_id), [OrderPlaced(order_id=uuid4()) f
         ORDERS + "\nservice.on(OrderPlaced)(lambda order: OrderShipped(order_id=order.order_id))\n",
         "test_an_order_is_shipped()",
     ],
+    "docs/guides/which-engine.md": [
+        "",
+        """
+import psycopg
+with psycopg.connect("postgresql://shop@localhost/shop") as made:
+    made.execute("CREATE TABLE orders (id text)")
+bus = Bus("postgresql://shop@localhost/shop")
+bus.declare(service)
+""",
+        """
+assert bus.engine.stats()["orders_placed"].messages == 1
+bus.stop()
+""",
+        "",
+    ],
 }
