@@ -42,6 +42,10 @@ class ConfigurationError(EventBusError):
     """Raised when the program or its settings are wrong, before any event flows."""
 
 
+class TablesNotReadyError(ConfigurationError):
+    """Raised when the library's own tables are missing in a database, or older; says which command makes them."""
+
+
 class InvalidNameError(ConfigurationError):
     """Raised when a topic or channel name breaks NSQ's rule."""
 

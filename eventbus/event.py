@@ -136,8 +136,14 @@ def event_topic(event_type: type[Event]) -> str:
 
     Raises:
         EventDefinitionError: when it has none, so that it can be neither published nor bound.
+        TypeError: it is no event class.
     """
-    topic = event_type.__event_info__.topic
+    try:
+        topic = event_type.__event_info__.topic
+    except AttributeError:
+        raise TypeError(
+            f"{event_type.__name__} is no event; give an instance of a class that derives from eventbus.Event"
+        ) from None
     if topic is None:
         raise EventDefinitionError(
             f'{event_type.__name__} has no topic; write class {event_type.__name__}(Event, topic="...")'

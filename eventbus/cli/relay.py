@@ -67,7 +67,7 @@ def relay(
     wait: Annotated[
         float,
         typer.Option(
-            "--wait", min=0.0, envvar="EVENTBUS_WAIT", help="Seconds to wait for broker and databases at the start."
+            "--wait", min=0.0, envvar="EVENTBUS_WAIT", help="Seconds to wait for broker, databases and their tables."
         ),
     ] = 10.0,
     log_format: Annotated[
@@ -113,8 +113,22 @@ def _relay_of(url: str, source: str | None, receipts: Receipts | None, poll: flo
     database = Database(url)
     name = source or _name_of(database.engine.url)
     service = Service(name)
-    service.attach(Outbox(database, source=name, receipts=receipts, poll=poll, listens=True))
+    service.attach(_Awaited(database, source=name, receipts=receipts, poll=poll, listens=True))
     return service
+
+
+class _Awaited(Outbox):
+    """An outbox whose tables somebody else makes: a migration runs beside the start of its relay, as a rule."""
+
+    def ping(self) -> None:
+        """Return if the database answers and has the tables.
+
+        Raises:
+            DatabaseUnreachableError: it does not answer.
+            TablesNotReadyError: its tables are missing or older.
+        """
+        super().ping()
+        self.database.check_tables()
 
 
 def _name_of(url: sa.URL) -> str:

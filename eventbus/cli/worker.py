@@ -22,7 +22,7 @@ from eventbus.bus import Bus
 from eventbus.cli.expecting import expected_channels, tell
 from eventbus.cli.session import INTERRUPTED
 from eventbus.contracts.targets import import_from, services_of
-from eventbus.errors import BrokerUnreachableError, DatabaseUnreachableError, EventBusError
+from eventbus.errors import BrokerUnreachableError, DatabaseUnreachableError, EventBusError, TablesNotReadyError
 from eventbus.observe import Observation
 from eventbus.observe.hub import LIMIT
 from eventbus.observe.logs import LogFormat
@@ -158,7 +158,7 @@ def _wait_for_what_is_needed(bus: Bus, services: Sequence[Service], seconds: flo
             for ping in pings:
                 ping()
             return
-        except (BrokerUnreachableError, DatabaseUnreachableError) as error:
+        except (BrokerUnreachableError, DatabaseUnreachableError, TablesNotReadyError) as error:
             if time.monotonic() >= deadline or asked.is_set:
                 raise
             if not told:

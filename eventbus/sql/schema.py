@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine.mock import MockConnection
 
-from eventbus.errors import ConfigurationError
+from eventbus.errors import ConfigurationError, TablesNotReadyError
 from eventbus.sql.statements import insert_once, is_sqlite
 from eventbus.sql.tables import VERSION, inbox, metadata, outbox, receipts_due
 from eventbus.sql.tables import schema as schema_table
@@ -103,7 +103,8 @@ def check(connection: Connection, schema: str | None = None) -> None:
         schema: look there alone.
 
     Raises:
-        ConfigurationError: names what is missing or older or newer, and what to do.
+        TablesNotReadyError: names what is missing or older, and what to do.
+        ConfigurationError: they are newer.
     """
     with within(connection, schema):
         _check(connection)
@@ -113,16 +114,16 @@ def _check(connection: Connection) -> None:
     found = version_of(connection)
     where = connection.engine.url.render_as_string(hide_password=True)
     if found is None:
-        raise ConfigurationError(f"{where} has no table {outbox.name}: {HOW}")
+        raise TablesNotReadyError(f"{where} has no table {outbox.name}: {HOW}")
     if found > VERSION:
         raise ConfigurationError(
             f"tables eventbus_* in {where} have version {found}, and this library knows {VERSION}; install a newer eventbus"
         )
     if found < VERSION:
-        raise ConfigurationError(f"tables eventbus_* in {where} have version {found}, and {VERSION} is needed: {HOW}")
+        raise TablesNotReadyError(f"tables eventbus_* in {where} have version {found}, and {VERSION} is needed: {HOW}")
     lost = set(metadata.tables) - set(sa.inspect(connection).get_table_names())
     if lost:
-        raise ConfigurationError(f"{where} has no table {', '.join(sorted(lost))}: {HOW}")
+        raise TablesNotReadyError(f"{where} has no table {', '.join(sorted(lost))}: {HOW}")
 
 
 def upgrade(connection: Connection | MockConnection, *, schema: str | None = None) -> None:

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from eventbus import Bus, Service
-from eventbus.sql import Database, Inbox, Outbox, SqlContext, metadata
+from eventbus.sql import Database, Inbox, Outbox, SqlContext, metadata, upgrade
 from tests.cli.running import Forked, run_command
 from tests.nsqd import Nsqd
 from tests.ports import free_port
@@ -55,6 +55,11 @@ def place(plain: sa.Engine, *numbers: int) -> None:
     for number in numbers:
         with plain.begin() as connection:
             box.add(connection, Placed(number=number))
+
+
+def waiting(plain: sa.Engine) -> int:
+    with plain.connect() as connection:
+        return len(connection.execute(sa.text("SELECT id FROM eventbus_outbox WHERE published_at IS NULL")).all())
 
 
 def open_rows(plain: sa.Engine) -> int:
@@ -130,6 +135,18 @@ outbox = Outbox(Database(os.environ["DATA"]), source="billing", receipts=None)
 """
 
 
+@pytest.mark.nsqd
+def test_a_relay_waits_for_its_tables(tmp_path: Path, nsqd: Nsqd, ends: Ends) -> None:
+    plain = sa.create_engine(f"sqlite:///{tmp_path}/billing.db")
+    running = ends(relay(plain, nsqd, "--wait", "60"))
+    eventually(lambda: "eventbus outbox tables --create" in running.output(), "the relay says what it waits for")
+    with plain.begin() as connection:
+        upgrade(connection)
+    place(plain, 1)
+    eventually(lambda: not waiting(plain), "the row is published")
+    plain.dispose()
+
+
 def test_run_takes_an_outbox_for_a_service(tmp_path: Path) -> None:
     (tmp_path / "billing.py").write_text(OUTBOX)
     url = f"sqlite:///{tmp_path}/billing.db"
@@ -140,8 +157,7 @@ def test_run_takes_an_outbox_for_a_service(tmp_path: Path) -> None:
     done = run_command("run", "billing:outbox", "--burst", folder=tmp_path, DATA=url, EVENTBUS_URL="memory://")
     assert done.code == 0, done.err
     assert "billing has no handler; what is attached to it runs" in done.err
-    with plain.connect() as connection:
-        assert connection.scalar(sa.text("SELECT count(*) FROM eventbus_outbox WHERE published_at IS NULL")) == 0
+    assert waiting(plain) == 0
     plain.dispose()
 
 

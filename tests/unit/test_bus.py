@@ -86,6 +86,11 @@ def test_misuse_is_refused_with_what_to_do() -> None:
     ):
         with pytest.raises(EncodeError, match="Placed"):
             bus.publish(Placed(number=1), **options)  # type: ignore[arg-type]
+    for given in ({"number": 1}, None, Placed):
+        with pytest.raises(TypeError, match=r"no event; give an instance of a class that derives from eventbus\.Event"):
+            bus.publish(given)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="dict is no event"):
+        bus.publish_all([Placed(number=1), {"number": 1}])  # type: ignore[list-item]
     with pytest.raises(ConfigurationError, match="has no handler"):
         bus.start(Service("empty"))
     with pytest.raises(ConfigurationError, match="unknown codec"):
