@@ -4,6 +4,7 @@ Each part can be used alone, as middleware of a bus; `Observation` puts all of t
 the extra `eventbus[observe]`.
 """
 
+from eventbus.observe.families import HasFamilies
 from eventbus.observe.health import Health, HealthPages, HealthServer
 from eventbus.observe.hub import HubWatch
 from eventbus.observe.logs import configure_logs
@@ -12,6 +13,7 @@ from eventbus.observe.observation import Observation
 from eventbus.observe.tracing import TracedApp, Tracing
 
 __all__ = [
+    "HasFamilies",
     "Health",
     "HealthPages",
     "HealthServer",

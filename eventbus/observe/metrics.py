@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 from eventbus.errors import PublishError
 from eventbus.middleware import Middleware, Outcome, RunObserver
 from eventbus.observe.buckets import BOUNDS, Histogram, PublishSeries, RunSeries
+from eventbus.observe.families import OwnFamilies
 from eventbus.version import __version__
 from eventbus.wire.packing import LIBRARY
 
@@ -69,6 +70,7 @@ class Metrics(Middleware):
         self._publishes: dict[tuple[str, str], PublishSeries] = {}
         self._backlogs: dict[str, Backlog] = {}
         self._blocked: dict[tuple[str, str, str], Histogram] = {}
+        self._own = OwnFamilies()
         self.registry.register(self)
 
     def render(self) -> bytes:
@@ -102,8 +104,11 @@ class Metrics(Middleware):
     # -- asked now and then -----------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Ask the outboxes for their backlog. Waits for their databases; call it in the hub of the bus, now and then."""
+        """Ask outboxes for their backlog, and attachments for metrics of their own, now and then, in the hub of the bus.
+        Waits for their databases.
+        """
         for bus in self._buses:
+            self._own.refresh(bus.attachments)
             for part in bus.attachments:
                 if isinstance(part, HasBacklog):
                     self._backlogs[part.source or bus.source] = part.backlog()
@@ -124,6 +129,7 @@ class Metrics(Middleware):
         for labels, histogram in list(self._blocked.items()):
             _add(blocked, labels, histogram)
         yield blocked
+        yield from self._own
 
     def _publish_families(self) -> Iterator[Metric]:
         labels = ("service", "topic")

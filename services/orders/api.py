@@ -8,15 +8,13 @@ from typing import Any
 from flask import Response, g, jsonify, make_response, request
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
-from prometheus_client.core import GaugeMetricFamily
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from eventbus.serving import failed_checks
-from eventbus.sql import Outbox
 from services.orders import bodies
 from services.orders.access import Clients, RateLimit
 from services.orders.document import DocumentedApi
+from services.orders.metrics import OrdersMetrics
 from services.orders.models import (
     Health,
     IdempotencyHeader,
@@ -42,7 +40,7 @@ _READING: dict[str | int, Any] = dict.fromkeys((400, 401, 408, 421, 422, 503), P
 _PLACING: dict[str | int, Any] = {**_READING, **dict.fromkeys((409, 413, 415, 429), Problem)}
 
 
-def make_api(store: OrderStore, outbox: Outbox, settings: OrdersSettings) -> OpenAPI:
+def make_api(store: OrderStore, metrics: OrdersMetrics, settings: OrdersSettings) -> OpenAPI:
     """Return the WSGI application."""
     app = DocumentedApi(
         "orders",
@@ -56,7 +54,7 @@ def make_api(store: OrderStore, outbox: Outbox, settings: OrdersSettings) -> Ope
     by_client = RateLimit(settings.per_client, 60.0, store.time)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     register_problems(app)
-    accepted = _register_metrics(app, store, outbox)
+    metrics.count_requests_of(app)
 
     @app.before_request
     def look_at_request() -> None:
@@ -86,7 +84,7 @@ def make_api(store: OrderStore, outbox: Outbox, settings: OrdersSettings) -> Ope
             order = store.place(body, header.key, digest, client=g.client)
         except KeyReusedError:
             return problem(409, "this key was used for another order; make a new one", "Idempotency-Key")
-        accepted.labels("new" if order.is_new else "repeated").inc()
+        metrics.accepted(is_new=order.is_new)
         response = make_response(jsonify(order.answer), 201)
         response.headers["Location"] = f"/orders/{order.answer['order_id']}"
         return response
@@ -124,55 +122,3 @@ def route_of(app: OpenAPI, environ: Mapping[str, Any]) -> str:
     except HTTPException:
         return ""
     return str(rule.rule)
-
-
-class _Gauges:
-    """Read from the database when somebody asks, so that all replicas tell the same."""
-
-    def __init__(self, store: OrderStore, outbox: Outbox) -> None:
-        self._store = store
-        self._outbox = outbox
-
-    def collect(self) -> list[GaugeMetricFamily]:
-        """Return the gauges, as prometheus-client wants them."""
-        by_status = GaugeMetricFamily("orders", "Orders by status", labels=["status"])
-        for status, count in self._store.counts().items():
-            by_status.add_metric([status], count)
-        backlog = self._outbox.backlog()
-        rows = GaugeMetricFamily("orders_outbox_rows", "Rows of the outbox by state", labels=["state"])
-        for state in ("waiting", "delayed", "unsettled"):
-            rows.add_metric([state], getattr(backlog, state))
-        oldest = GaugeMetricFamily("orders_outbox_oldest_seconds", "Age of the oldest row that waits")
-        oldest.add_metric([], backlog.oldest)
-        return [by_status, rows, oldest]
-
-
-def _register_metrics(app: OpenAPI, store: OrderStore, outbox: Outbox) -> Counter:
-    registry = CollectorRegistry(auto_describe=False)
-    requests = Counter("orders_requests", "Requests by method and status", ["method", "status"], registry=registry)
-    accepted = Counter("orders_accepted", "Orders that were accepted", ["kind"], registry=registry)
-
-    @app.after_request
-    def count(response: Response) -> Response:
-        requests.labels(request.method if request.method in ("GET", "POST") else "other", response.status_code).inc()
-        return response
-
-    @app.get("/metrics", summary="Metrics for Prometheus", doc_ui=False)
-    def metrics() -> Response:
-        text = generate_latest(registry) + generate_latest(_Once(_Gauges(store, outbox)))
-        response = make_response(text)
-        response.headers["Content-Type"] = CONTENT_TYPE_LATEST
-        return response
-
-    return accepted
-
-
-class _Once(CollectorRegistry):
-    """A registry of one collector that is not asked when it is registered: the database may be away then."""
-
-    def __init__(self, collector: _Gauges) -> None:
-        super().__init__(auto_describe=False)
-        self._collector = collector
-
-    def collect(self) -> list[GaugeMetricFamily]:
-        return self._collector.collect()

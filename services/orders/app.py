@@ -19,6 +19,7 @@ from services.orders.api import make_api, route_of
 from services.orders.cleaning import KeyCleaning
 from services.orders.events import OrderConfirmed, OrderRejected, OrderShipped
 from services.orders.handlers import OrderTracker
+from services.orders.metrics import OrdersMetrics
 from services.orders.settings import OrdersSettings
 from services.orders.store import OrderStore
 from services.orders.tables import metadata
@@ -37,6 +38,7 @@ class OrdersApp:
     outbox: Outbox
     api: OpenAPI
     server: WebServer
+    metrics: OrdersMetrics
 
 
 def build(
@@ -59,12 +61,13 @@ def build(
     service.on(OrderShipped, inbox=inbox, retry=retry)(tracker.note_shipped)
     service.on(OrderRejected, inbox=inbox, retry=retry)(tracker.note_rejected)
     service.on(OrderConfirmed, inbox=inbox, retry=retry)(tracker.note_confirmed)
-    api = make_api(store, outbox, settings)
+    metrics = OrdersMetrics(store)
+    api = make_api(store, metrics, settings)
     traced = TracedApp(api, route=lambda environ: route_of(api, environ), provider=tracer_provider)
     server = WebServer(traced, host=settings.host, port=settings.port, hosts=settings.hosts)
     prepare = OnStart(lambda: _prepare(database, settings))
-    service.attach(time, prepare, outbox, KeyCleaning(store), server)
-    return OrdersApp(service, store, outbox, api, server)
+    service.attach(time, prepare, outbox, KeyCleaning(store), metrics, server)
+    return OrdersApp(service, store, outbox, api, server, metrics)
 
 
 def _prepare(database: Database, settings: OrdersSettings) -> None:

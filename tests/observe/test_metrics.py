@@ -4,9 +4,12 @@ from collections.abc import Callable
 from time import time
 
 import pytest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from eventbus import Bus, Event, Reject, RetryLater, Service
+from eventbus.attachments import OnStart
 from eventbus.errors import NotSent
 from eventbus.observe import Metrics
 from eventbus.observe.buckets import BOUNDS, RunSeries
@@ -109,3 +112,55 @@ def test_the_outbox_tells_its_backlog(new_database: Callable[[], Database]) -> N
         metrics.refresh()
     assert value(metrics, "eventbus_outbox_rows", "shop", "delayed") == 1
     assert value(metrics, "eventbus_outbox_age_seconds", "shop") == 0.0
+
+
+class Shelf(OnStart):
+    """An attachment with metrics of its own."""
+
+    def __init__(self, *families: Metric) -> None:
+        super().__init__(lambda: None)
+        self.families = list(families)
+        self.fault: Exception | None = None
+
+    def metric_families(self) -> list[Metric]:
+        if self.fault is not None:
+            raise self.fault
+        return self.families
+
+
+def books(shelf: str, count: int, name: str = "books") -> Metric:
+    family = GaugeMetricFamily(name, "Books on a shelf", labels=["shelf"])
+    family.add_metric([shelf], count)
+    return family
+
+
+def test_what_is_attached_tells_metrics_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics()
+    first, second, forger = Shelf(books("a", 1)), Shelf(books("b", 2)), Shelf(books("c", 3, "eventbus_info"))
+    with Bus("memory://", middleware=[metrics]) as bus:
+        for each in (first, second, forger):
+            bus.attach(each)
+        metrics.refresh()
+        assert (value(metrics, "books", "a"), value(metrics, "books", "b")) == (1, 2)
+        assert metrics.render().decode().count("# TYPE books gauge") == 1
+        assert metrics.render().decode().count("eventbus_info{") == 1
+        first.families, second.fault = [books("a", 5)], KeyError("away\x1b[31m")
+        for _ in range(3):
+            metrics.refresh()
+    assert (value(metrics, "books", "a"), value(metrics, "books", "b")) == (5, 2)
+    told = [each.getMessage() for each in caplog.records]
+    assert len(told) == 2, told
+    assert "names that begin with eventbus_ are the library's" in told[0]
+    assert "\x1b" not in told[1]
+
+
+def test_a_source_of_too_many_samples_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics()
+    family = GaugeMetricFamily("orders", "By id", labels=["id"])
+    for number in range(10_001):
+        family.add_metric([str(number)], 1)
+    with Bus("memory://", middleware=[metrics]) as bus:
+        bus.attach(Shelf(family))
+        metrics.refresh()
+    assert "orders{" not in metrics.render().decode()
+    assert "use labels with few values" in caplog.text

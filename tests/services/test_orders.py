@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from eventbus import RetryLater
+from eventbus.observe import Metrics
 from eventbus.testing import Harness
 from services.orders.app import OrdersApp
 from services.orders.events import OrderConfirmed, OrderPlaced, OrderRejected, OrderShipped
@@ -198,9 +199,12 @@ def test_health_metrics_and_document(shop: OrdersApp, harness: Harness, body: Bo
     harness.settle()
     assert get(shop, "/healthz").json == {"status": "alive"}
     assert get(shop, "/readyz").json == {"status": "ready"}
-    metrics = get(shop, "/metrics").text
+    assert get(shop, "/metrics").status_code == 404
+    told = Metrics()
+    told.bind(harness.bus)
+    told.refresh()
     for line in ('orders{status="placed"} 1.0', 'orders_accepted_total{kind="new"} 1.0', 'state="waiting"} 0.0'):
-        assert line in metrics
+        assert line in told.render().decode()
     document = get(shop, "/openapi/openapi.json").json
     assert document["openapi"].startswith("3.1")
     assert {"/orders", "/orders/{order_id}", "/healthz", "/readyz"} <= document["paths"].keys()
