@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import ssl
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import gevent
 import gevent.event
 import gevent.socket
+import gevent.ssl
 from gevent.server import StreamServer
 
 from eventbus.engines.nsq.addresses import Address
@@ -105,9 +108,17 @@ class ScriptedNsqd:
 
 
 class Proxy:
-    """Forwards to an nsqd; can go silent, cut after so many bytes, and hand on in small pieces or random segments."""
+    """Forwards to an nsqd; can go silent, cut after so many bytes, and hand on in small pieces or random segments.
 
-    def __init__(self, target: Address) -> None:
+    Args:
+        certificate: file with key and chain, where it is to speak TLS before a peer that does not.
+    """
+
+    def __init__(self, target: Address, certificate: Path | None = None) -> None:
+        tls = {}
+        if certificate is not None:
+            tls["ssl_context"] = context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
         self.target = target
         self.cut_upstream_after: int | None = None
         self.cut_downstream_after: int | None = None
@@ -115,7 +126,7 @@ class Proxy:
         self.is_silent = False
         self.segments: Random | None = None
         self.connections = 0
-        self._server = StreamServer(("127.0.0.1", 0), self._serve)
+        self._server = StreamServer(("127.0.0.1", 0), self._serve, **tls)
         self._server.start()
         self.address = Address("127.0.0.1", self._server.server_port)
         self._open: list[Any] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,11 @@ from gevent.pywsgi import WSGIServer
 
 from eventbus import Bus, ConfigurationError, NotSent
 from eventbus.engines.nsq.engine import open_nsq
+from eventbus.engines.nsq.inspection import inspect
 from eventbus.engines.nsq.layers import DeflateLayer, Layer, SnappyLayer
 from eventbus.errors import EventBusError
 from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.nsqd import Nsqd, free_port
+from tests.nsqd import Nsqd, Nsqlookupd, free_port
 from tests.peers import Proxy, ScriptedNsqd, frame
 from tests.waiting import PATIENCE, eventually, fails_until_it_says
 
@@ -77,7 +79,10 @@ def test_tls_with_a_trusted_certificate_carries_everything(
 ) -> None:
     """24: producers over TLS and compression, which gnsq cannot start."""
     nsqd = tls_nsqd(ends, certificates, "-tls-min-version=tls1.2")
-    round_trip(make_bus(f"nsq+direct://{nsqd.tcp}", query=f"tls=true&tls_ca={certificates.ca}&compression={compression}"))
+    bus = make_bus(f"nsq+direct://{nsqd.tcp}", query=f"tls=true&tls_ca={certificates.ca}&compression={compression}")
+    round_trip(bus)
+    (topic,) = bus.engine.stats().values()
+    assert topic.messages == 200, "its statistics come by HTTPS"
 
 
 HANDSHAKES = int(os.environ.get("HANDSHAKES", "25"))
@@ -165,6 +170,29 @@ def test_client_certificates(ends: Ends, make_bus: MakeBus, certificates: Certif
     with pytest.raises(NotSent):
         ends(open_nsq(base)).publish("t", b"x", delay=0.0, timeout=1.5)
     round_trip(make_bus(f"{base}&tls_cert={certificates.client}&tls_key={certificates.client}"))
+
+
+def test_nsqlookupd_is_asked_by_https_alone(
+    ends: Ends, make_bus: MakeBus, lookupd: Nsqlookupd, certificates: Certificates, tmp_path: Path
+) -> None:
+    """It speaks none itself; a proxy does."""
+    ends(Nsqd(lookupds=(lookupd,)))
+    proxy, plain = ends(Proxy(lookupd.http, certificates.server)), ends(Proxy(lookupd.http))
+    url, query = f"nsq://{proxy.address}", f"lookup_https=true&tls_ca={certificates.ca}"
+    round_trip(make_bus(url, query=query))
+    (tmp_path / "stranger").mkdir()
+    stranger = Certificates(tmp_path / "stranger", "127.0.0.1")
+    for address, ca, said in (
+        (proxy.address, stranger.ca, "CERTIFICATE_VERIFY_FAILED"),
+        (plain.address, certificates.ca, "WRONG_VERSION_NUMBER|wrong version number|record layer failure"),
+    ):
+        engine = ends(open_nsq(f"nsq://{address}?lookup_https=true&tls_ca={ca}"))
+        (view,) = inspect(engine).lookupds
+        assert re.search(said, view.error), view.error
+        with pytest.raises(NotSent):
+            engine.publish("t", b"x", delay=0.0, timeout=1.0)
+    (view,) = inspect(ends(open_nsq(f"{url}?{query}"))).lookupds
+    assert (view.error, len(view.nodes)) == ("", 1)
 
 
 def test_a_downgrade_is_refused_before_any_secret_is_sent(ends: Ends) -> None:

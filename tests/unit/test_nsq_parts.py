@@ -71,7 +71,7 @@ def test_lists_of_addresses_hold_each_once() -> None:
         ("nsq://h:4161?copies=many", "option 'copies'"),
         ("nsq://h:4161?copies=0", "option 'copies'"),
         ("nsq://h:4161?compression=zip", "option 'compression'"),
-        ("nsq://h:4161?tls_ca=x.pem", "but not tls=true"),
+        ("nsq://h:4161?tls_ca=x.pem", "neither tls=true nor lookup_https=true"),
         ("nsq://h:4161?tls=true&tls_cert=x.pem", "belong together"),
         ("nsq://user:hunter2@h:4161", "EVENTBUS_NSQ_AUTH_SECRET"),
         ("nsq://h:4161/topic", "means nothing"),

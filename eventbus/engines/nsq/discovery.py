@@ -55,7 +55,7 @@ class Lookup:
     ) -> None:
         options = options or (NsqOptions() if timeout is None else NsqOptions(connect_timeout=timeout))
         self.lookupds = lookupds
-        self._http = HttpClient(options)
+        self._http = client_of(options)
         self._for_others = options.connect_timeout / 2
         self._trusted = options.nodes
         self._accept = accept
@@ -131,6 +131,11 @@ class Lookup:
         finally:
             gevent.killall(requests, block=False)
         return [each.value for each in requests if isinstance(each.value, HttpError)]
+
+
+def client_of(options: NsqOptions) -> HttpClient:
+    """Return what asks nsqlookupd."""
+    return HttpClient(options, is_secure=options.lookup_https)
 
 
 def _matches(host: str, pattern: str) -> bool:

@@ -51,7 +51,8 @@ class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = dial(self._address, timeout=self._seconds)
         if self._context is not None:
-            self.sock = gevent.ssl.SSLContext.wrap_socket(self._context, self.sock, server_hostname=self._server_name)
+            # the context's own wrap_socket makes a socket of the standard library, where nothing is patched
+            self.sock = gevent.ssl.SSLSocket(self.sock, server_hostname=self._server_name, _context=self._context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +117,24 @@ def request(address: Address, method: str, path: str, *, timeout: float, **query
 
 
 class HttpClient:
-    """Asks servers as the options say: by HTTPS where they want it and TLS is on."""
+    """Asks servers as the options say: by HTTPS where they want it and TLS is on.
 
-    def __init__(self, options: NsqOptions) -> None:
+    Args:
+        is_secure: ask by HTTPS from the first word on, whatever the server would answer in the clear.
+    """
+
+    def __init__(self, options: NsqOptions, *, is_secure: bool = False) -> None:
         self._options = options
+        self._is_secure = is_secure
         self._secure: dict[Address, Address] = {}
 
     def exchange(self, address: Address, method: str, target: str, *, most: int = MOST) -> Answer:
         """Return the answer of a server, whatever it is; raises HttpError as the function does."""
         ask: Callable[..., Answer] = exchange
         timeout = self._options.connect_timeout
-        if address not in self._secure:
+        if self._is_secure:
+            self._secure[address] = address
+        elif address not in self._secure:
             answer = ask(address, method, target, timeout=timeout, most=most)
             moved = _asks_for_tls(address, answer) if self._options.tls else None
             if moved is None:

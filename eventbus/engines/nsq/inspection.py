@@ -11,7 +11,7 @@ import gevent
 
 from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.dialing import dial
-from eventbus.engines.nsq.discovery import Node, read_nodes
+from eventbus.engines.nsq.discovery import Node, client_of, read_nodes
 from eventbus.engines.nsq.engine import NsqEngine
 from eventbus.engines.nsq.handshake import Features, describe, open_session
 from eventbus.engines.nsq.http import MOST_STATS, HttpClient, HttpError, read_as
@@ -72,7 +72,7 @@ class ClusterView:
 def inspect(engine: NsqEngine) -> ClusterView:
     """Ask every server that the engine knows of, all at the same time."""
     options = engine.options
-    looks = [gevent.spawn(_look_at_lookupd, address, engine.http) for address in engine.lookupds]
+    looks = [gevent.spawn(_look_at_lookupd, address, client_of(engine.options)) for address in engine.lookupds]
     gevent.joinall(looks, raise_error=True)
     lookupds = [each.value for each in looks if each.value is not None]
     nodes = dict.fromkeys(node for view in lookupds for node in view.nodes) or dict.fromkeys(engine.nodes())

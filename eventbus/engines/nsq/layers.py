@@ -153,7 +153,7 @@ def check_layers(options: NsqOptions) -> None:
     Raises:
         ConfigurationError: a file cannot be used, or a library is missing.
     """
-    if options.tls:
+    if options.tls or options.lookup_https:
         tls_context(options)
     if options.compression == "snappy":
         SnappyLayer()

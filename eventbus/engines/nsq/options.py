@@ -75,6 +75,8 @@ class NsqOptions(BaseSettings):
     tls_server_name: str | None = None
     """Name in the server's certificate, where it is not the host's."""
     tls_verify: bool = True
+    lookup_https: bool = False
+    """Ask nsqlookupd by HTTPS alone, which a proxy before it speaks; `tls_*` say whom to trust."""
     auth_secret: SecretStr | None = None
     auth_insecure: bool = False
     """Send the secret without TLS too, to whatever host; otherwise only to a loopback address that is given here."""
@@ -93,6 +95,6 @@ class NsqOptions(BaseSettings):
     def _fits(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key belong together")
-        if not self.tls and (self.tls_ca or self.tls_cert or self.tls_server_name):
-            raise ValueError("tls_* is given, but not tls=true")
+        if not (self.tls or self.lookup_https) and (self.tls_ca or self.tls_cert or self.tls_server_name):
+            raise ValueError("tls_* is given, but neither tls=true nor lookup_https=true")
         return self
