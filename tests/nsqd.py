@@ -171,8 +171,8 @@ def wait_for_ping(http: Address, process: Process) -> None:
         assert process.process.poll() is None, f"{process.command[0]} has ended: {process.output()}"
         try:
             request(http, "GET", "/ping", timeout=PATIENCE)
-        except HttpError:
-            return False
+        except HttpError as error:
+            return error.status == 403  # it asks for HTTPS
         return True
 
     eventually(answers, f"an answer of {process.command[0]}")

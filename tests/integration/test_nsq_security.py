@@ -52,13 +52,13 @@ def certificates(tmp_path: Path) -> Certificates:
     return Certificates(tmp_path, "127.0.0.1", "localhost")
 
 
-def tls_nsqd(ends: Ends, certificates: Certificates, *options: str) -> Nsqd:
+def tls_nsqd(ends: Ends, certificates: Certificates, *options: str, required: str = "tcp-https") -> Nsqd:
     found: Nsqd = ends(
         Nsqd(
             f"-tls-cert={certificates.server}",
             f"-tls-key={certificates.server}",
             f"-https-address=127.0.0.1:{free_port()}",
-            "-tls-required=tcp-https",
+            f"-tls-required={required}",
             *options,
         )
     )
@@ -85,7 +85,7 @@ def test_tls_with_a_trusted_certificate_carries_everything(
 
 
 def test_a_process_without_patches_has_statistics_by_https(ends: Ends, certificates: Certificates) -> None:
-    nsqd = tls_nsqd(ends, certificates)
+    nsqd = tls_nsqd(ends, certificates, required="true")
     program = """
 import sys
 from eventbus import Bus, Event
@@ -100,6 +100,8 @@ with Bus(sys.argv[1]) as bus:
     url = f"nsq+direct://{nsqd.tcp}?tls=true&tls_ca={certificates.ca}"
     done = subprocess.run([sys.executable, "-c", program, url], capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+    (view,) = inspect(ends(open_nsq(url))).nodes
+    assert (view.tcp_error, view.http_error) == ("", "")
 
 
 HANDSHAKES = int(os.environ.get("HANDSHAKES", "25"))
