@@ -102,20 +102,22 @@ class Reader:
         for block in blocks_of(page):
             if block.language == "console":
                 for command, printed in commands_of(block):
-                    self._type(self._with_ports(command), self._with_ports(printed))
+                    self.type(self._with_ports(command), self._with_ports(printed))
             elif block.title:
-                self._write(block.title, self._with_ports(block.text))
+                self.write(block.title, self._with_ports(block.text))
 
     def _with_ports(self, text: str) -> str:
         return self._numbers.sub(lambda found: self._ports[found[0]], text)
 
-    def _write(self, title: str, text: str) -> None:
+    def write(self, title: str, text: str) -> None:
+        """Write a file."""
         path = self._here / title.removesuffix(_AT_THE_END)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a" if title.endswith(_AT_THE_END) else "w") as file:
             file.write(text)
 
-    def _type(self, command: str, printed: str) -> None:
+    def type(self, command: str, printed: str = "") -> None:
+        """Type a command; what serves goes on in the background, of the rest the output is compared."""
         if _INSTALLS.match(command):
             return
         if command.startswith("cd "):
