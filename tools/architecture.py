@@ -39,6 +39,7 @@ CAPTIONS = {
     "middleware": "hooks on both ways",
     "names": "topics, channels",
     "observe": "metrics, traces, logs",
+    "outcomes": "what became of deliveries",
     "publishing": "an event to confirmed bytes",
     "retry": "how often, how long",
     "runtime": "clock, chance, redaction",
