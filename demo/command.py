@@ -18,6 +18,8 @@ def demo(
     fail_rate: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of handler runs that fail at random.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the screen.")] = False,
     bus: Annotated[str | None, typer.Option(help="Bus URL; EVENTBUS_URL or memory:// unless given.")] = None,
+    stay: Annotated[bool, typer.Option("--stay", help="Keep services and page up after the ledger, until Ctrl-C.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port of the page; a free one where it is taken.")] = 8900,
 ) -> None:
     """Run the three services in one process, place orders through their API and print the ledger; exit code 1 when it does
     not balance.
@@ -27,4 +29,4 @@ def demo(
     # here: wrong options are told, and the help is shown, without three services loaded
     from demo.run import run
 
-    run(orders, seed=seed, from_file=from_file, fail_rate=fail_rate, as_json=as_json, bus=bus)
+    run(orders, seed=seed, from_file=from_file, fail_rate=fail_rate, as_json=as_json, bus=bus, stay=stay, port=port)

@@ -13,7 +13,9 @@ import typer
 from gevent.pool import Pool
 from rich.console import Console
 
+from demo.ledger import Ledger
 from demo.orders_file import CATALOGUE, BadLine, Request, make_orders, read_orders
+from demo.page import page_of, wait_for_the_end
 from demo.scenario import RefusedError, Scenario
 from demo.screen import Screen, ledger_table
 from eventbus import EventBusError
@@ -24,7 +26,17 @@ _SCARCE = "SKU-13"
 _CLIENTS = 8
 
 
-def run(orders: int, *, seed: int, from_file: Path | None, fail_rate: float, as_json: bool, bus: str | None) -> None:
+def run(
+    orders: int,
+    *,
+    seed: int,
+    from_file: Path | None,
+    fail_rate: float,
+    as_json: bool,
+    bus: str | None,
+    stay: bool = False,
+    port: int = 8900,
+) -> None:
     """Run the services, place orders through their API and print the ledger.
 
     Raises:
@@ -47,18 +59,20 @@ def run(orders: int, *, seed: int, from_file: Path | None, fail_rate: float, as_
             raise typer.Exit(2) from None
         try:
             scenario.start()
+            address = page_of(scenario, url, port)
+            if not as_json:
+                out.print(f"in a browser: {address}", style="bold", highlight=False)
             with Screen(Console(quiet=True) if as_json else out, scenario.flow, total) as screen:
                 placed, bad = _place(scenario, source, screen, complaints)
                 ledger = scenario.finish(placed, screen.processed)
+            _tell(ledger, bad, out, as_json=as_json)
+            if stay:
+                wait_for_the_end(address, complaints)
         except EventBusError as error:
             _complain(complaints, error)
             raise typer.Exit(1) from None
         finally:
             scenario.stop()
-    if as_json:
-        typer.echo(json.dumps({**ledger.as_json(), "bad_lines": bad}))
-    else:
-        out.print(ledger_table(ledger))
     if not ledger.is_balanced:
         raise typer.Exit(1)
 
@@ -88,6 +102,13 @@ def _place(scenario: Scenario, source: Iterable[Request | BadLine], screen: Scre
     gevent.joinall(requests, raise_error=True)
     screen.placed(placed)
     return placed, bad
+
+
+def _tell(ledger: Ledger, bad: int, out: Console, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({**ledger.as_json(), "bad_lines": bad}))
+    else:
+        out.print(ledger_table(ledger))
 
 
 def _complain(complaints: Console, error: EventBusError) -> None:

@@ -18,6 +18,7 @@ from demo.mail_sink import HOST, MailSink
 from demo.orders_file import Request
 from demo.rest import Rest
 from eventbus import Backoff, Bus, EventBusError, Outcome, Retry
+from eventbus.outcomes import Telling
 from services.email_confirmation import app as email_confirmation
 from services.email_confirmation.settings import EmailSettings
 from services.fulfillment import app as fulfillment
@@ -45,7 +46,8 @@ class Scenario:
         # short delays: a demo that waits is no demo. No channel pause: failures here are random, no broken dependency
         retry = Retry(attempts=3 if fail_rate else 8, first=0.05, ceiling=1.0)
         backoff = Backoff(after=0)
-        self.bus = Bus(url, source=orders.NAME, middleware=[self.flow])
+        self._telling = Telling()
+        self.bus = Bus(url, source=orders.NAME, middleware=[self.flow, self._telling])
         self.sink = MailSink()
 
         def database(name: str) -> SecretStr:
@@ -85,6 +87,8 @@ class Scenario:
         ]
         self._accounts = Accounts(self._orders.store.database, first.warehouse.database, self.sink)
         services = [self._orders.service, *self._subscribers]
+        self.services = services
+        self.outboxes = (self._orders.outbox,)
         self._rest = Rest(self.bus, {topic for service in services for topic in service.topics})
         self._http = urllib3.PoolManager(maxsize=16, retries=False, timeout=30.0)
         self.began = 0.0
@@ -92,6 +96,7 @@ class Scenario:
 
     def start(self) -> None:
         self.sink.start()
+        self.bus.attach(self._telling)
         self.bus.start(self._orders.service, *self._subscribers, *self._second_workers)
         self.began = self.ended = time.perf_counter()
 

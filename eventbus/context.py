@@ -50,7 +50,7 @@ class Publishes(Protocol):
 class Context:
     """One delivery as its handler sees it. Good while the handler runs."""
 
-    __slots__ = ("_bus", "_delivery", "_envelope", "attempt", "channel", "instance", "service", "topic")
+    __slots__ = ("_bus", "_delivery", "_envelope", "again", "attempt", "channel", "instance", "run", "service", "topic")
 
     def __init__(
         self,
@@ -73,6 +73,10 @@ class Context:
         self.channel = channel
         self.attempt = attempt
         """1 at the first delivery."""
+        self.run: tuple[float, float] | None = None
+        """In `Middleware.settled`: monotonic instants at which the handler's run began and ended; None where none ran."""
+        self.again: float | None = None
+        """In `Middleware.settled`: seconds after which the delivery comes again; None where it does not, or nobody knows."""
 
     def __repr__(self) -> str:
         return f"<Context {self.event_type} {self.event_id} on {self.topic}/{self.channel} attempt {self.attempt}>"

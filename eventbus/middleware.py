@@ -7,15 +7,19 @@ overridden costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from eventbus.context import Context
 from eventbus.wire.envelope import Envelope
 
 RunObserver = Callable[[Envelope, float, float], None]
 """Called after a handler returned, with the envelope and the monotonic instants of its begin and end. Must not raise."""
+
+
+RowState = Literal["published", "settled"]
+"""Of a row of an outbox: the broker confirmed it; all whom it waits for have it."""
 
 
 class Outcome(Enum):
@@ -49,7 +53,8 @@ class Middleware:
 
     def wants(self, hook: str) -> bool:
         """Whether `hook` is to be called; asked when the bus is made, and when a service is started. True for all that are
-        overridden; say False for what has nothing to do in this process."""
+        overridden; say False for what has nothing to do in this process. `Dispatcher.ask_observers` asks
+        again for `settled`."""
         return getattr(type(self), hook) is not getattr(Middleware, hook)
 
     def publish(self, topic: str, envelope: Envelope, proceed: Callable[[str, Envelope], None]) -> None:
@@ -73,4 +78,8 @@ class Middleware:
         return None
 
     def settled(self, outcome: Outcome, context: Context, error: BaseException | None) -> None:
-        """After a delivery got its answer; must not raise."""
+        """After a delivery got its answer; must not raise. The context knows when it ran, and when it comes again."""
+
+    def relayed(self, state: RowState, topic: str, bodies: Sequence[bytes]) -> None:
+        """After rows of an outbox changed their state and the change is committed; `bodies` are their events' bytes. Must
+        not raise, and may run in a thread."""

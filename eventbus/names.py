@@ -13,6 +13,8 @@ from eventbus.errors import InvalidNameError
 
 MAX_LENGTH = 64
 EPHEMERAL = "#ephemeral"
+INTERNAL = "eventbus."
+RECEIPTS = ".receipts"
 _RULE = re.compile(r"[.a-zA-Z0-9_-]+(#ephemeral)?")
 
 
@@ -36,6 +38,11 @@ def check_name(name: object, *, kind: str) -> str:
 def is_ephemeral(name: str) -> bool:
     """Whether the topic or channel vanishes with its last subscriber."""
     return name.endswith(EPHEMERAL)
+
+
+def is_internal(name: str) -> bool:
+    """Whether a topic is the library's own: receipts of an outbox, outcomes, words between tools."""
+    return name.startswith(INTERNAL) or name.removesuffix(EPHEMERAL).endswith(RECEIPTS)
 
 
 PARKED = "parked"

@@ -40,6 +40,7 @@ CAPTIONS = {
     "names": "topics, channels",
     "observe": "metrics, traces, logs",
     "outcomes": "what became of deliveries",
+    "page": "the flow in a browser",
     "publishing": "an event to confirmed bytes",
     "retry": "how often, how long",
     "runtime": "clock, chance, redaction",
@@ -54,7 +55,7 @@ CAPTIONS = {
 }
 """What each part is, in at most 28 letters."""
 
-HEIGHT, GAP = 46, 38
+HEIGHT, GAP = 46, 36
 """Height of a box and of the space below it, in pixels."""
 _HEAD = 7
 """Length of an arrow's head."""

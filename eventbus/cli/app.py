@@ -54,6 +54,11 @@ COMMANDS = {
         "top:app",
         "Show depth, in flight, deferred, requeued, rates and consumers of each channel, live; dead letters in red.",
     ),
+    "page": Entry(
+        "page:app",
+        "Serve the page: live flow, journeys, dead letters by cause, contracts and health, in a browser.",
+        needs=("flask",),
+    ),
     "declare": Entry(
         "declare:app",
         "Make the topics and channels of services, so that they miss nothing that is published before they run.",
@@ -92,7 +97,7 @@ COMMANDS = {
 }
 """The commands by name, in the order of the help."""
 
-_EXTRAS = {"jinja2": "contracts", "rstr": "contracts", "jsonschema": "contracts", "sqlalchemy": "sql"}
+_EXTRAS = {"jinja2": "contracts", "rstr": "contracts", "jsonschema": "contracts", "sqlalchemy": "sql", "flask": "page"}
 """Modules that a command may miss, and the extra that brings each."""
 
 

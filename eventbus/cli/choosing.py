@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from eventbus.cli.instants import read_instant
-from eventbus.cli.sight import USUAL
 from eventbus.dead_letters import DeadLetter
 from eventbus.dead_letters.groups import Texts, key_of
 from eventbus.dead_letters.mending import Where
+from eventbus.dead_letters.sight import USUAL
 
 Ids = Annotated[list[str] | None, typer.Option("--id", help="Id of an event, or its beginning; may be given several times.")]
 Since = Annotated[

@@ -20,8 +20,9 @@ from eventbus.cli.letters import table as _table
 from eventbus.cli.letters import tree as _tree
 from eventbus.cli.options import AsJson, BusUrl, Channel, Topic, Yes
 from eventbus.cli.session import FAILED, complain, complaints, confirmed, connected, out, reported, say, say_json
-from eventbus.cli.sight import NoData, ShowPersonal, Sight
+from eventbus.cli.showing import NoData, ShowPersonal
 from eventbus.dead_letters import DeadLetter, DeadLetters
+from eventbus.dead_letters.sight import Sight
 from eventbus.errors import ConfigurationError, EventBusError
 from eventbus.names import is_dead_letter_topic
 from eventbus.runtime.redaction import one_line

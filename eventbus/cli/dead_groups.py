@@ -12,8 +12,9 @@ from rich.text import Text
 from eventbus.bus import Bus
 from eventbus.cli.options import AsJson, BusUrl
 from eventbus.cli.session import connected, out, reported, say, say_json
-from eventbus.cli.sight import USUAL, NoData, ShowPersonal, Sight
+from eventbus.cli.showing import NoData, ShowPersonal
 from eventbus.dead_letters.groups import Group, grouped
+from eventbus.dead_letters.sight import USUAL, Sight
 from eventbus.errors import ConfigurationError
 from eventbus.names import is_dead_letter_topic
 from eventbus.runtime.redaction import one_line

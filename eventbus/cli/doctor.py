@@ -58,11 +58,11 @@ def doctor(
     with reported("doctor"):
         quietly()
         import_from(app_dir)
-        found = _services(services, factory)
+        found = given_services(services, factory)
         settings = BusSettings.from_environment()
         findings: list[Finding] = []
         with ExitStack() as stack:
-            outboxes = [_outbox_of(url, stack) for url in dict.fromkeys(databases or ())]
+            outboxes = [outbox_of(url, stack) for url in dict.fromkeys(databases or ())]
             open_bus = stack.enter_context(Bus(bus, source="eventbus-cli", settings=settings))
             stack.enter_context(interruptible())
             for each in examine(open_bus, found, contracts=contracts, watch=watch, outboxes=outboxes):
@@ -84,16 +84,16 @@ def doctor(
         raise typer.Exit(_code(findings, strict=strict))
 
 
-def _outbox_of(url: str, stack: ExitStack) -> Any:
+def outbox_of(url: str, stack: ExitStack) -> Any:
     """Return the outbox of a database, which `stack` closes."""
     try:
         from eventbus.sql import Database, Outbox
     except ModuleNotFoundError as error:
-        raise ConfigurationError(f"doctor --database needs the extra: pip install 'eventbus[sql]' ({error})") from None
+        raise ConfigurationError(f"--database needs the extra: pip install 'eventbus[sql]' ({error})") from None
     return Outbox(stack.enter_context(Database(url)))
 
 
-def _services(given: list[str] | None, factory: bool) -> list[Service]:
+def given_services(given: list[str] | None, factory: bool) -> list[Service]:
     try:
         targets = configured(given, "services")
     except ConfigurationError:

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from eventbus.cli.session import out
-from eventbus.cli.sight import USUAL, Sight
 from eventbus.dead_letters import DeadLetter
+from eventbus.dead_letters.sight import USUAL, Sight
 from eventbus.errors import DecodeError
 from eventbus.runtime.redaction import lines, one_line
 

@@ -18,7 +18,8 @@ from rich.text import Text
 from eventbus.bus import Bus
 from eventbus.cli.options import BusUrl, Yes
 from eventbus.cli.session import complain, confirmed, connected, out, reported, say_json
-from eventbus.cli.sight import USUAL, NoData, ShowPersonal, Sight
+from eventbus.cli.showing import NoData, ShowPersonal
+from eventbus.dead_letters.sight import USUAL, Sight
 from eventbus.engines.base import Delivery, TopicStats
 from eventbus.errors import ConfigurationError, DecodeError
 from eventbus.names import check_name, is_ephemeral

@@ -18,10 +18,11 @@ from rich.text import Text
 from eventbus.bus import Bus
 from eventbus.cli.options import BusUrl
 from eventbus.cli.session import connected, out, reported
-from eventbus.cli.tables import Rates, as_json, rates_between, table
+from eventbus.cli.tables import as_json, table
 from eventbus.engines.base import TopicStats
 from eventbus.errors import EventBusError
 from eventbus.names import is_dead_letter_topic
+from eventbus.page.rates import NONE, rates_between
 
 app = typer.Typer(add_completion=False)
 
@@ -77,7 +78,7 @@ class _Top:
             return
         now = time.monotonic()
         found = {name: each for name, each in stats.items() if fnmatchcase(name, self._pattern)}
-        rates = rates_between(self._before, found, now - self._before_at) if self._before else Rates({}, {}, {})
+        rates = rates_between(self._before, found, now - self._before_at) if self._before else NONE
         self._before, self._before_at = found, now
         if self._json:
             sys.stdout.write(json.dumps({"at": time.time(), "topics": as_json(found, rates)}) + "\n")

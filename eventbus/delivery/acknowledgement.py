@@ -7,7 +7,7 @@ delivery back; none of these ways loses one.
 from __future__ import annotations
 
 import logging
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from eventbus.dead_letters.bounds import DeadLetterBounds
@@ -16,6 +16,7 @@ from eventbus.dead_letters.parking import Parker, Parking
 from eventbus.delivery.deferral import Deferral
 from eventbus.delivery.inboxes import Inboxes
 from eventbus.delivery.interrupts import Interrupt, StopInterrupt
+from eventbus.delivery.observers import Observers
 from eventbus.delivery.outcome_log import OutcomeLog
 from eventbus.delivery.received import Received, Source
 from eventbus.delivery.steering import Skips, waits_too_long
@@ -43,16 +44,16 @@ _REMEMBERED = 10_000
 
 
 class Acknowledger:
-    """Answers the deliveries of one dispatcher, counts the outcomes and tells middleware."""
+    """Answers the deliveries of one dispatcher."""
 
     def __init__(
         self, source: Source, topic: str, middleware: tuple[Middleware, ...], *, hold: Callable[[float], None]
     ) -> None:
-        self.counts: Counter[Outcome] = Counter()
         self.under_way = 0
         """Failures that are being answered: parking one takes a moment."""
-        self.observers = [each for each in middleware if each.wants("settled")]
         self.log = OutcomeLog(source.service.name, topic, source.service.channel, source.host)
+        self.observers = Observers(middleware, source, self.log)
+        self.settled = self.observers.settled
         self._skips = Skips(self.log, source.host.engine.clock.monotonic)
         self._source = source
         self._host = source.host
@@ -109,7 +110,7 @@ class Acknowledger:
                 self.park(delivery, envelope, too_long, None, delivery.attempts)
                 return False
             self.defer(delivery, envelope, envelope.deliver_at, envelope.prior_attempts)
-            self.settled(Outcome.EARLY, envelope, delivery)
+            self.settled(Outcome.EARLY, envelope, delivery, again=envelope.deliver_at - now)
             return False
         return True
 
@@ -169,7 +170,7 @@ class Acknowledger:
         if isinstance(error, StopInterrupt):
             delivery.requeue()
             self.log.write(logging.WARNING, "returned", envelope, attempt, f"{binding.name} outlived the grace of the stop")
-            self.settled(Outcome.RETURNED, envelope, delivery, error)
+            self.settled(Outcome.RETURNED, envelope, delivery, error, attempt=attempt)
             return False
         if isinstance(error, Interrupt):
             place = error.__traceback__  # where it was when its time was up
@@ -179,7 +180,7 @@ class Acknowledger:
             self._hold(error.after)
             self.log.write(logging.WARNING, "postponed", envelope, attempt, f"{error}; again in {error.after:.3g} s")
             self.defer(delivery, envelope, self._engine.clock.time() + error.after, attempt - 1)
-            self.settled(Outcome.POSTPONED, envelope, delivery)
+            self.settled(Outcome.POSTPONED, envelope, delivery, attempt=attempt, again=error.after)
             return False
         if isinstance(error, Reject):
             self.park(delivery, envelope, f"rejected: {text_of(error.reason)}", None, attempt)
@@ -188,7 +189,7 @@ class Acknowledger:
             self._note_failure(envelope)
             self._postpone(delivery, error.after, attempt)
             self.log.write(logging.INFO, "postponed", envelope, attempt, f"{binding.name} asks for it in {error.after:g} s")
-            self.settled(Outcome.POSTPONED, envelope, delivery)
+            self.settled(Outcome.POSTPONED, envelope, delivery, attempt=attempt, again=error.after)
             return False
         if not binding.retry.retries(error):
             self.park(delivery, envelope, f"rejected: {type(error).__name__}", error, attempt)
@@ -207,7 +208,7 @@ class Acknowledger:
             error,
         )
         self._postpone(delivery, delay, attempt)
-        self.settled(Outcome.RETRIED, envelope, delivery, error)
+        self.settled(Outcome.RETRIED, envelope, delivery, error, attempt=attempt, again=delay)
         return True
 
     def _note_failure(self, envelope: Envelope) -> None:
@@ -236,6 +237,7 @@ class Acknowledger:
             self.log.tell(error),
             extra={"stack": stack_of(error)},
         )
+        self.observers.forget(delivery)
         try:
             if delivery.attempts >= _MOST_FAULTS:
                 self.park(delivery, envelope, f"could not be dispatched: {type(error).__name__}", error, delivery.attempts)
@@ -263,7 +265,7 @@ class Acknowledger:
 
     def dropped(self, letters: int) -> None:
         """Count dead letters that went because of their age."""
-        self.counts[Outcome.DROPPED] += letters
+        self.observers.counts[Outcome.DROPPED] += letters
 
     def _parked(self, parking: Parking, failure: BaseException | None, pause: float) -> None:
         self.under_way -= 1
@@ -273,26 +275,10 @@ class Acknowledger:
             self.log.write(
                 logging.ERROR, "returned", envelope, attempts, f"could not be parked, put back for {pause:g} s", failure
             )
-            self.settled(Outcome.RETURNED, envelope, delivery, failure)
+            self.settled(Outcome.RETURNED, envelope, delivery, failure, attempt=attempts, again=pause)
             return
         delivery.finish()
         outcome = Outcome.DROPPED if parking.is_dropped else Outcome.PARKED
         level = logging.WARNING if parking.is_dropped else logging.ERROR
         self.log.write(level, outcome.value, envelope, attempts, parking.reason, parking.error)
-        self.settled(outcome, envelope, delivery, parking.error)
-
-    def settled(
-        self, outcome: Outcome, envelope: Envelope | None, delivery: Delivery, error: BaseException | None = None
-    ) -> None:
-        """Count an outcome and tell middleware."""
-        self.counts[outcome] += 1
-        if not self.observers:
-            return
-        seen = envelope or Envelope("", "", "", "", None)
-        context = self._source.make_context(seen, delivery, delivery.attempts)
-        for observer in self.observers:
-            try:
-                observer.settled(outcome, context, error)
-            except BaseException as fault:  # an observer's fault is not the delivery's
-                told = self.log.tell(fault)
-                log.error("middleware %r failed in settled(): %s", observer, told, extra={"stack": stack_of(fault)})
+        self.settled(outcome, envelope, delivery, parking.error, attempt=attempts)

@@ -71,6 +71,7 @@ class Dispatcher:
         self.flow.control(self.workers)
         self.waits = ShortWaits(lambda: self.subscription, self._resume, most)
         self._acknowledger = Acknowledger(self, topic, host.middleware, hold=self.flow.hold)
+        self.ask_observers = self._acknowledger.observers.ask
         watches = [each.watch(service.name, topic, self.channel) for each in host.middleware if each.wants("watch")]
         self.execution = Executor(
             self._acknowledger,
@@ -194,7 +195,7 @@ class Dispatcher:
     @property
     def counts(self) -> Counter[Outcome]:
         """Deliveries by what became of them."""
-        return self._acknowledger.counts
+        return self._acknowledger.observers.counts
 
     @property
     def is_busy(self) -> bool:

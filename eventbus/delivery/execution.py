@@ -54,6 +54,7 @@ class Executor:
         self.is_abandoned = False
         """Whether this process is a fork: nothing here is its own to answer, and a handler that forked may end it."""
         self._acknowledger = acknowledger
+        self._outcomes = acknowledger.observers
         self._flow = flow
         self._later = later
         self._variables = variables
@@ -99,7 +100,7 @@ class Executor:
         running = self.running.by_greenlet
         running[me] = (items, route, 0.0)
         route.running += 1
-        began = monotonic() if self._observers else 0.0
+        began = monotonic() if self._observers or self._outcomes.wanted else 0.0
         try:
             try:
                 self._variables.copy().run(route.call, items)
@@ -109,6 +110,8 @@ class Executor:
         except BaseException as error:  # GreenletExit and SystemExit must lose nothing either
             if self.is_abandoned:
                 raise
+            if self._outcomes.wanted:
+                self._outcomes.ran(items, began, monotonic())
             was_killed = self._failed(route, items, error)
             if was_killed or isinstance(error, GreenletExit):
                 raise WorkerKilled from None
@@ -122,7 +125,7 @@ class Executor:
             self.handled += len(items)
             if self._flow.breaker.is_alert:
                 self._flow.succeeded(items[0].envelope)
-            if self._observers or self.is_verbose or self._acknowledger.observers:
+            if self._observers or self.is_verbose or self._outcomes.wanted:
                 self._tell(items, began)
         finally:
             if route.waiting:
@@ -140,9 +143,10 @@ class Executor:
         if self.is_verbose:
             for item in items:
                 self._acknowledger.log.write(logging.DEBUG, "handled", item.envelope, item.attempt)
-        if self._acknowledger.observers:
+        if self._outcomes.wanted:
+            self._outcomes.ran(items, began, ended)
             for item in items:
-                self._acknowledger.settled(Outcome.HANDLED, item.envelope, item.delivery)
+                self._outcomes.settled(Outcome.HANDLED, item.envelope, item.delivery, attempt=item.attempt)
 
     def _failed(self, route: Route, items: Sequence[Received], error: BaseException) -> bool:
         """Answer what a failed run was given; return whether the worker was killed meanwhile.

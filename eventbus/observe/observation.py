@@ -13,6 +13,7 @@ from eventbus.observe.hub import LIMIT, HubWatch
 from eventbus.observe.logs import LogFormat, configure_logs
 from eventbus.observe.metrics import Metrics
 from eventbus.observe.tracing import Tracing
+from eventbus.outcomes import Telling
 from eventbus.runtime.guarded_log import guarded_log
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Observation:
         configure_logs(format=log_format, level=log_level)
         self._end_traces = export_traces(service)
         self.metrics = Metrics()
-        self.middleware: tuple[Middleware, ...] = (Tracing(), self.metrics)
+        self._telling = Telling()
+        self.middleware: tuple[Middleware, ...] = (Tracing(), self.metrics, self._telling)
         self._blocking_limit = blocking_limit
         self._watch: HubWatch | None = None
         self._health: Health | None = None
@@ -68,6 +70,7 @@ class Observation:
             if self._server.port:
                 log.info("health pages and metrics on %s", where.rpartition(":")[0] + f":{self._server.port}")
         self._refresher = gevent.spawn(self._refresh)
+        bus.attach(self._telling)
 
     def started(self) -> None:
         """Say that the services have started: ready from now on."""

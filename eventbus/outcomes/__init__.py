@@ -6,6 +6,8 @@ neither data of an event nor a text that quotes any.
 """
 
 from eventbus.outcomes.batch import Batch, read_batch, write_batch
+from eventbus.outcomes.listening import Listening, listen
 from eventbus.outcomes.record import TOPIC, Record
+from eventbus.outcomes.telling import Telling
 
-__all__ = ["TOPIC", "Batch", "Record", "read_batch", "write_batch"]
+__all__ = ["TOPIC", "Batch", "Listening", "Record", "Telling", "listen", "read_batch", "write_batch"]

@@ -165,6 +165,10 @@ class Relay:
             return
         hit("relay_after_publish")
         self._database.chore(lambda connection: self._settling.mark_published(connection, rows))
+        observers = self._settling.observers
+        if observers.are_there:
+            observers.tell("published", topic, [row.body for row in rows])
+        observers.tell_settled()
 
     def _note_refusal(self, row: _Row, error: PublishError) -> None:
         pause = min(_AFTER_REFUSAL * 2.0 ** min(row.refusals, 32), _LONGEST_REFUSAL)

@@ -25,6 +25,7 @@ from eventbus.retry import Retry
 from eventbus.runtime.guarded_log import guarded_log
 from eventbus.service import Service
 from eventbus.sql.cleaning import STEP, clean
+from eventbus.sql.observers import RowObservers
 from eventbus.sql.policy import OutboxPolicy
 from eventbus.sql.receipts import HEARTBEAT, Claim, Receipts, checked, claimed_on, receipt_topic
 from eventbus.sql.register import SLACK, Register
@@ -57,6 +58,7 @@ class Settling:
         self._source = source
         self._database = policy.database
         self._time = bus.engine.clock.time
+        self.observers = RowObservers(bus.middleware)
         self._receipts = policy.receipts
         waits = policy.receipts or Receipts()
         self._timeout = waits.timeout or min(_TIMEOUT, waits.ceiling)
@@ -141,6 +143,7 @@ class Settling:
         else:
             with self._one_at_a_time:
                 is_done = self._database.chore(lambda connection: self._keep(connection, claim))
+            self.observers.tell_settled()
             if not is_done:
                 raise RetryLater(after=1.0)  # somebody is changing who is waited for
 
@@ -210,11 +213,15 @@ class Settling:
         answered = self.register.has_answered()
         somebody = sa.exists(sa.select(subscribers.c.channel).where(waited_for).correlate(outbox))
         missing = sa.exists(sa.select(subscribers.c.channel).where(waited_for, ~answered).correlate(outbox))
-        connection.execute(
+        change = (
             sa.update(outbox)
             .where(which, outbox.c.published_at.is_not(None), outbox.c.settled_at.is_(None), somebody, ~missing)
             .values(settled_at=self._time())
         )
+        if self.observers.are_there:
+            self.observers.will_settle(map(tuple, connection.execute(change.returning(outbox.c.topic, outbox.c.body))))
+        else:
+            connection.execute(change)
 
     # -- rounds -----------------------------------------------------------------------------------------------------
 

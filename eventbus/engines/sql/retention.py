@@ -6,6 +6,7 @@ import math
 
 from eventbus.engines.sql.ids import base
 from eventbus.engines.sql.session import Session
+from eventbus.names import is_ephemeral
 
 _STEP = 500
 """Messages looked at in one transaction."""
@@ -42,7 +43,8 @@ class Retention:
     def step(self, session: Session) -> None:
         """Remove a little."""
         found = session.rows(
-            "SELECT t.id, t.start, (SELECT min(position) FROM eventbus_bus_channels c WHERE c.topic = t.id), "
+            "SELECT t.id, t.name, t.start, t.last, "
+            "(SELECT min(position) FROM eventbus_bus_channels c WHERE c.topic = t.id), "
             "(SELECT min(l.first) - 1 FROM eventbus_bus_leases l JOIN eventbus_bus_channels c ON c.id = l.channel "
             "WHERE c.topic = t.id) FROM eventbus_bus_topics t WHERE t.id >= ? ORDER BY t.id LIMIT 1",
             (self._topic,),
@@ -51,20 +53,22 @@ class Retention:
             self._topic = self._after = 0
             self._is_shrinking = self._has_removed = self._has_removed and session.shrink()
             return
-        topic, start, position, leased = found[0]
-        floor = min(start if position is None else position, math.inf if leased is None else leased)
+        topic, name, start, last, position, leased = found[0]
+        is_brief = is_ephemeral(name)
+        unread = last if is_brief else start  # what came before the first channel waits for it, but for what is ephemeral
+        floor = min(unread if position is None else position, math.inf if leased is None else leased)
         if topic != self._topic:
             self._topic, self._after = topic, base(topic)
-        if not self._remove(session, floor):
+        if not self._remove(session, floor, 0.0 if is_brief else self._retain):
             self._topic, self._after = topic + 1, 0
 
-    def _remove(self, session: Session, floor: float) -> bool:
+    def _remove(self, session: Session, floor: float, retain: float) -> bool:
         """Return whether there is more of this topic."""
         rows = session.rows(
             "SELECT id, at FROM eventbus_bus_log WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
             (self._after, int(floor), _STEP),
         )
-        oldest = session.now - self._retain
+        oldest = session.now - retain
         old = [id for id, at in rows if at <= oldest]
         if old:
             removed = session.run(

@@ -1,4 +1,4 @@
-"""Sight: what of an event a command may show. Personal fields are hidden unless they are asked for.
+"""Sight: what of an event a tool may show. Personal fields are hidden unless they are asked for.
 
 Which fields are personal the event says itself (`eventbus/wire/personal.py`), so that no class is needed here. A text that
 a handler's error or refusal has may quote any of them, so it is hidden with them: type, place and kind of failure stay.
@@ -7,19 +7,13 @@ a handler's error or refusal has may quote any of them, so it is hidden with the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from eventbus.dead_letters import DeadLetter
+from eventbus.dead_letters.letter import DeadLetter
 from eventbus.errors import DecodeError
 from eventbus.wire.envelope import PERSONAL, Envelope
 from eventbus.wire.personal import hide
 
-ShowPersonal = Annotated[
-    bool, typer.Option("--personal", help="Show fields that are marked as personal, and the texts of errors about them.")
-]
-NoData = Annotated[bool, typer.Option("--no-data", help="Show no data of events and no text of an error.")]
 _UNSHOWN = "(hidden by --no-data)"
 
 

@@ -1,0 +1,99 @@
+"""The command `eventbus page`: what flows through the bus, in a browser."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from secrets import token_urlsafe
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import gevent
+import typer
+
+from eventbus.bus import Bus
+from eventbus.cli.doctor import given_services, outbox_of
+from eventbus.cli.options import AppDir, BusUrl, Contracts, Factory
+from eventbus.cli.session import interruptible, quietly, reported, say
+from eventbus.contracts.targets import import_from
+from eventbus.errors import ConfigurationError
+from eventbus.page.access import Access
+from eventbus.page.server import PageServer
+from eventbus.page.sources import Sources
+from eventbus.settings import BusSettings
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def page(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 takes a free one.")] = 8900,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; another than this machine's own needs a token.")
+    ] = "127.0.0.1",
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", help="Name of this machine by which browsers call it; may be given several times."),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="EVENTBUS_PAGE_TOKEN", help="What one must know to enter; `new` makes one and tells it."),
+    ] = None,
+    allow: Annotated[str, typer.Option(help="What the page may change, with a token: replay.", metavar="LIST")] = "",
+    bodies: Annotated[bool, typer.Option("--bodies", help="Show texts of errors that may quote personal data.")] = False,
+    services: Annotated[
+        list[str] | None,
+        typer.Option("--service", help="Service as module:attribute, whose handlers are compared with the contracts."),
+    ] = None,
+    app_dir: AppDir = None,
+    factory: Factory = False,
+    contracts: Contracts = "contracts",
+    databases: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--database", envvar="EVENTBUS_DATABASE_URL", help="A database with an outbox to look at.", metavar="URL"
+        ),
+    ] = None,
+    bus: BusUrl = None,
+) -> None:
+    """Serve the page: live flow, journeys, dead letters by cause, contracts and health, in a browser.
+
+    It changes nothing unless it is allowed to, and no service needs it or knows of it.
+
+    Example: eventbus page --bus nsq://127.0.0.1:4161
+    """
+    with reported("page"), ExitStack() as stack:
+        quietly()
+        import_from(app_dir)
+        settings = BusSettings.from_environment()
+        address = bus or settings.url
+        if urlsplit(address).scheme == "memory":
+            raise ConfigurationError(
+                "memory:// lives in one process, and this one has nothing in it; give --bus sqlite:///FILE or "
+                "nsq://..., or set EVENTBUS_URL"
+            )
+        if token == "new":
+            token = token_urlsafe(24)
+            say(f"token: {token}")
+        access = Access(token, frozenset(filter(None, allow.replace(" ", "").split(","))), bodies)
+        found = given_services(services, factory)
+        outboxes = tuple(outbox_of(url, stack) for url in dict.fromkeys(databases or ()))
+        open_bus = Bus(address, source="eventbus-page", settings=settings)
+        stack.callback(open_bus.stop, grace=0.0)
+        server = PageServer(
+            Sources(open_bus, found, contracts, outboxes, shown_address(address)),
+            access=access,
+            host=host,
+            port=port,
+            names=tuple(names or ()),
+        )
+        with interruptible():
+            open_bus.attach(server)
+            say(f"the page: {server.url}  (Ctrl-C ends it)")
+            while True:
+                gevent.sleep(3600)
+
+
+def shown_address(url: str) -> str:
+    """Return a bus's address as everybody may see it: without user, password and options."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

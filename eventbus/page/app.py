@@ -1,0 +1,109 @@
+"""The page's web application: one page, a stream of looks, and answers to what its panels ask."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response, jsonify, redirect, render_template, request, url_for
+
+from eventbus.page.access import Access, is_same_origin
+from eventbus.page.answers import Answers
+from eventbus.page.journey import journey_of
+from eventbus.page.recent import Recent
+from eventbus.page.watch import Watch
+
+_MOST_ASKED = 200
+"""Longest text that is looked for, in characters."""
+_MOST_FOUND = 20
+
+
+def make_app(about: str, access: Access, watch: Watch, answers: Answers, recent: Recent) -> Flask:
+    """Return the application.
+
+    Args:
+        about: the address of the bus, without its password.
+    """
+    app = Flask("eventbus.page")
+    access.prepare(app)
+
+    @app.before_request
+    def shut_out() -> Any:
+        if access.has_entered() or request.endpoint in ("enter", "static"):
+            return None
+        if request.endpoint == "page":
+            return redirect(url_for("enter"))
+        return _problem(401, "enter the token first")
+
+    @app.get("/")
+    def page() -> str:
+        return render_template(
+            "page.html", about=about, word=access.word() if access.allow else "", allowed=" ".join(sorted(access.allow))
+        )
+
+    @app.route("/enter", methods=["GET", "POST"])
+    def enter() -> Any:
+        if request.method == "POST":
+            if is_same_origin(request) and access.enter(request.form.get("token", "")):
+                return redirect(url_for("page"))
+            return render_template("enter.html", about=about, is_wrong=True), 403
+        return redirect(url_for("page")) if access.has_entered() else render_template("enter.html", about=about)
+
+    @app.get("/flow")
+    def flow() -> Response:
+        frames = watch.frames(request.headers.get("Last-Event-ID"))
+        return Response(frames, mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+    @app.get("/answers/<name>")
+    def answer(name: str) -> Any:
+        try:
+            return jsonify(answers.get(name))
+        except KeyError:
+            return _problem(404, "there is no such answer")
+
+    @app.get("/journey")
+    def journey() -> Any:
+        return _asked(lambda key: journey_of(recent.chain(key), time.time()) or _unknown(key))
+
+    @app.get("/find")
+    def find() -> Any:
+        return _asked(lambda text: {"found": [_summary(each) for each in recent.find(text, _MOST_FOUND)]}, may_be_empty=True)
+
+    app.register_error_handler(404, lambda error: _problem(404, "there is no such page"))
+    app.register_error_handler(405, lambda error: _problem(405, "that cannot be done here"))
+    return app
+
+
+def _asked(answer: Callable[[str], Any], *, may_be_empty: bool = False) -> Any:
+    text = request.args.get("key", "").strip()
+    if len(text) > _MOST_ASKED or not (text or may_be_empty):
+        return _problem(400, f"give key: an id, a subject or a type of 1 to {_MOST_ASKED} characters")
+    return jsonify(answer(text))
+
+
+def _unknown(key: str) -> dict[str, str]:
+    return {
+        "problem": f"nothing was told of {key!r} since this page began. Services tell while a page is open; "
+        "at least 4 characters of an id are needed"
+    }
+
+
+def _summary(records: Any) -> dict[str, Any]:
+    first = min(records, key=lambda each: each.begin)
+    last = max(records, key=lambda each: each.end)
+    failed = [each for each in records if each.is_failure]
+    return {
+        "key": first.correlation or first.id,
+        "type": first.type,
+        "subject": next((each.subject for each in records if each.subject), None),
+        "source": first.source,
+        "at": last.end,
+        "failures": len(failed),
+        "last": last.outcome,
+        "error": last.error,
+    }
+
+
+def _problem(status: int, text: str) -> tuple[Response, int]:
+    return jsonify({"problem": text}), status
