@@ -36,6 +36,7 @@ CAPTIONS = {
     "errors": "one hierarchy for all",
     "event": "what is published",
     "handlers": "a function to its binding",
+    "journal": "what happened, to search",
     "middleware": "hooks on both ways",
     "names": "topics, channels",
     "observe": "metrics, traces, logs",
@@ -55,7 +56,7 @@ CAPTIONS = {
 }
 """What each part is, in at most 28 letters."""
 
-HEIGHT, GAP = 46, 36
+HEIGHT, GAP = 44, 31
 """Height of a box and of the space below it, in pixels."""
 _HEAD = 7
 """Length of an arrow's head."""

@@ -1,0 +1,81 @@
+"""Reading: what a page and commands ask of a journal, wherever it is kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from eventbus.errors import ConfigurationError, TablesNotReadyError
+from eventbus.journal.addresses import database_url
+from eventbus.journal.finding import TableReading
+from eventbus.journal.logged import Chain, Logged
+from eventbus.journal.tables import events
+from eventbus.sql import Database
+
+__all__ = ["Chain", "Logged", "Reading", "open_reading"]
+
+
+class Reading(Protocol):
+    """Answers questions about the past. Calls block the calling greenlet alone.
+
+    All raise DatabaseUnreachableError where the database does not answer, and ConfigurationError where it cannot be read.
+    """
+
+    def find(
+        self,
+        text: str = "",
+        *,
+        subject: str | None = None,
+        type: str | None = None,
+        since: float | None = None,
+        limit: int = 50,
+    ) -> Sequence[Logged]:
+        """Return events, the newest first.
+
+        Args:
+            text: an id or its beginning, a correlation, a subject or its beginning, or a type; all if empty. A beginning has
+                4 characters at least. Where thousands begin so, the last ones by the alphabet are looked at.
+            subject: of this subject alone.
+            type: of this type alone.
+            since: published at this instant or later, in seconds since 1970.
+            limit: so many at most, and 1,000 in any case.
+        """
+        ...
+
+    def chain(self, key: str) -> Chain | None:
+        """Return the chain that a key names: the id of one of its events, its correlation, the subject of one (of several
+        chains the newest), or a beginning of an id that belongs to one chain alone; None where there is none."""
+        ...
+
+    def close(self) -> None:
+        """Close what is open. Idempotent."""
+        ...
+
+
+def open_reading(url: str) -> Reading:
+    """Return a reading of the journal in a database.
+
+    Args:
+        url: `sqlite:///journal.db` or `postgresql://user@host/database`; options of a bus URL are passed over.
+
+    Raises:
+        TablesNotReadyError: there is no journal.
+        ConfigurationError: the URL names no database that can be read.
+        DatabaseUnreachableError: it does not answer.
+    """
+    address = database_url(url)
+    path = address.database if address.drivername == "sqlite" else None
+    if path is not None and not os.path.exists(path):
+        raise ConfigurationError(f"journal: there is no file {path}; name the one that `eventbus journal` writes")
+    database = Database(address.render_as_string(hide_password=False))
+    try:
+        database.ping()
+        if not database.read(lambda connection: sa.inspect(connection).has_table(events.name)):
+            raise TablesNotReadyError(f"{database!r} holds no journal; `eventbus journal --database URL` writes one")
+    except BaseException:
+        database.close()
+        raise
+    return TableReading(database)
