@@ -16,7 +16,7 @@ from eventbus import Event, Service, Value
 from eventbus.contracts import contract_of, views_of
 from eventbus.contracts.catalogue import write_catalogue
 from eventbus.contracts.picture import draw
-from tests.contracts.browser import Browser
+from tests.browser import Browser
 from tests.contracts.test_documents import browser
 
 

@@ -18,7 +18,7 @@ from eventbus.contracts.catalogue import write_catalogue
 from eventbus.contracts.schema import read_schema
 from eventbus.contracts.targets import owned_events
 from eventbus.event import event_topic
-from tests.contracts.browser import Browser
+from tests.browser import Browser
 from tests.contracts.foreign import github, openedx
 from tests.contracts.test_documents import SCHEMA, browser, missing
 

@@ -3,7 +3,7 @@
 import { count, el, rate, show, svg, table } from "./parts.js";
 import * as state from "./state.js";
 
-const ROW = 44, LEFT = 150, TOPIC = 250, CHANNEL = 400, WIDTH = 1080, MOST = 40;
+const ROW = 44, LEFT = 180, TOPIC = 270, WIDTH = 1080, MOST = 40;
 const GLYPHS = { ok: "●", retrying: "↻", "backing off": "◌", paused: "‖", "nobody listens": "○" };
 
 const picture = document.getElementById("picture");
@@ -75,8 +75,8 @@ function drawn(topics, at) {
     parts.push(node(TOPIC, middle, 230, topic.name, about, `topic ${topic.name}, ${about}`, at));
     topic.channels.forEach((channel, index) => {
       const own = y + ((index + 0.5) * rows * ROW) / topic.channels.length;
-      lines.push(edge(TOPIC + 230, middle, 600, own, width(channel.out), `${rate(channel.out)}/s`));
-      parts.push(node(600, own, WIDTH - 604, channel.name, facts(channel),
+      lines.push(edge(TOPIC + 230, middle, 610, own, width(channel.out), `${rate(channel.out)}/s`));
+      parts.push(node(610, own, WIDTH - 614, channel.name, facts(channel),
         `channel ${channel.name} of ${topic.name}: ${facts(channel)}`, at, `${topic.name}/${channel.name}`,
         channel.dead ? "bad" : channel.state === "ok" ? "" : "warn"));
     });
@@ -96,14 +96,15 @@ function facts(channel) {
 function node(x, y, width, name, about, label, at, key = name, kind = "") {
   const pick = () => state.set({ at: key === state.get("at") ? "" : key });
   const most = Math.floor(width / 8.2);
+  const short = name.length > most ? `${name.slice(0, most - 1)}…` : name;
   return svg("g", {
-    class: `node ${kind} ${key === at ? "at" : ""}`, tabindex: 0, role: "button", "aria-label": label, "data-focus": key,
+    class: `node ${kind} ${key === at ? "at" : ""}`, tabindex: 0, role: "button", "data-focus": key,
     "aria-pressed": key === at ? "true" : "false",
     on: { click: pick, keydown: (event) => (event.key === "Enter" || event.key === " ") && (event.preventDefault(), pick()) },
   },
   svg("title", {}, label),
   svg("rect", { x, y: y - 17, width, height: 34, rx: 5 }),
-  svg("text", { x: x + 8, y: about ? y - 3 : y + 5, class: "name" }, name.length > most ? `${name.slice(0, most - 1)}…` : name),
+  svg("text", { x: x + 8, y: about ? y - 3 : y + 5, class: "name" }, short),
   about ? svg("text", { x: x + 8, y: y + 12, class: "about" }, about) : null);
 }
 

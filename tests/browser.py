@@ -8,6 +8,7 @@ import json
 import os
 import select
 import subprocess
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -82,16 +83,45 @@ class Browser:
 
     def show(self, page: Path, *, width: int, is_dark: bool, anchor: str = "") -> None:
         """Load a page at a width in pixels; narrow ones as on a phone."""
-        self._call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
-        self._call("Emulation.setEmulatedMedia", features=[scheme])
+        self.look(width=width, is_dark=is_dark)
         self._call("Page.navigate", url=page.as_uri() + anchor)
         while self.value("document.readyState") != "complete" or self.value("location.pathname") != page.as_uri()[7:]:
             pass
 
+    def look(self, *, width: int, is_dark: bool = False) -> None:
+        """Set the window's width in pixels, and light or dark."""
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
+        self._call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def open(self, url: str) -> None:
+        """Go to an address, and return when its page has been read."""
+        self._call("Page.navigate", url=url)
+        self.wait_for(f"document.readyState === 'complete' && location.href.startsWith({json.dumps(url.split('?')[0])})")
+
+    def wait_for(self, expression: str, *, timeout: float = PATIENCE) -> None:
+        """Return when an expression of JavaScript is true."""
+        deadline = time.monotonic() + timeout
+        while not self.value(expression):
+            assert time.monotonic() < deadline, f"never true: {expression}\n{self.value('document.body.innerText')}"
+            time.sleep(0.05)
+
+    def press(self, key: str, code: int) -> None:
+        """Press a key, such as `Enter` with the code 13."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def whole_picture(self) -> bytes:
+        """Return a PNG of all of the page."""
+        width, height = self.value("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        found = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
+        return base64.b64decode(found["data"])
+
     def value(self, expression: str) -> Any:
-        """Return what an expression of JavaScript gives."""
-        return self._call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+        """Return what an expression of JavaScript gives; of a promise, what it becomes."""
+        found = self._call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        return found["result"].get("value")
 
     def point_at(self, x: float, y: float) -> None:
         """Move the pointer."""
