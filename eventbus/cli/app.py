@@ -76,6 +76,11 @@ COMMANDS = {
         "replay:app",
         "Let a channel have past events again, beside what is new. The bus must keep them: sqlite:// or postgresql://.",
     ),
+    "journal": Entry(
+        "journal:app",
+        "Keep what is published and what became of it in a database; find, show and replay it.",
+        needs=("sqlalchemy",),
+    ),
     "dead": Entry("dead:app", "Look at dead letters, send them again, or throw them away."),
     "outbox": Entry(
         "outbox:app",

@@ -90,3 +90,11 @@ batches = sa.Table(
     sa.Column("bytes", sa.BigInteger, nullable=False),
     comment="what retention counts and removes",
 )
+
+positions = sa.Table(
+    "eventbus_journal_positions",
+    metadata,
+    sa.Column("topic", _Text, primary_key=True),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    comment="how far the log of a bus in this database was read",
+)

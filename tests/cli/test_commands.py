@@ -25,8 +25,9 @@ def commands() -> list[tuple[str, ...]]:
     dead = [("dead", verb) for verb in ("list", "groups", "show", "replay", "discard", "prune")]
     outbox = [("outbox", verb) for verb in ("list", "drop", "subscribers", "forget", "tables")]
     keys = [("keys", verb) for verb in ("new", "check")]
-    groups = ("dead", "contracts", "outbox", "keys", "new")
-    return [*((name,) for name in COMMANDS if name not in groups), *dead, *outbox, *keys, ("new", "service")]
+    journal = [("journal", verb) for verb in ("record",)]
+    groups = ("dead", "contracts", "outbox", "keys", "new", "journal")
+    return [*((name,) for name in COMMANDS if name not in groups), *dead, *outbox, *keys, *journal, ("new", "service")]
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
