@@ -1,4 +1,4 @@
-"""The commands `eventbus journal [record]`: keeps what is published, to be searched later."""
+"""The commands `eventbus journal ...`, and `record` itself: keeps what is published, to be searched later."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import typer
 from typer.core import TyperGroup
 
 from eventbus.cli.amounts import read_size, read_span
+from eventbus.cli.journal_find import export_command, find_command
+from eventbus.cli.journal_options import JournalUrl, bus_address
+from eventbus.cli.journal_replay import replay_command
+from eventbus.cli.journal_show import show_command
 from eventbus.cli.options import BusUrl
 from eventbus.cli.session import connected, reported, say
 from eventbus.journal.addresses import is_of_bus, journal_url
@@ -19,7 +23,6 @@ from eventbus.journal.recorder import Recorder
 from eventbus.journal.store import Store
 from eventbus.journal.taking import Source
 from eventbus.names import check_name
-from eventbus.settings import BusSettings
 from eventbus.sql import Database
 
 RECORD = "record"
@@ -37,16 +40,6 @@ class _Recording(TyperGroup):
 
 app = typer.Typer(add_completion=False, cls=_Recording)
 
-JournalUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--database",
-        envvar="EVENTBUS_JOURNAL_URL",
-        help="Where the journal is, as sqlite:///journal.db; that of the bus unless given, if it is one.",
-        metavar="URL",
-    ),
-]
-
 
 @app.callback()
 def journal() -> None:
@@ -54,11 +47,6 @@ def journal() -> None:
 
     Without a command it keeps: see `eventbus journal record --help`.
     """
-
-
-def bus_address(bus: str | None) -> str:
-    """Return the URL of the bus: as given on the command line, or in the environment."""
-    return bus or BusSettings.from_environment().url
 
 
 @app.command(RECORD)
@@ -112,3 +100,9 @@ def record(
                         f"{recorder.written:,} events and {recorder.records:,} records written; {recorder.doubles:,} were "
                         f"there already, {recorder.unreadable:,} were no events"
                     )
+
+
+app.command("find")(find_command)
+app.command("show")(show_command)
+app.command("export")(export_command)
+app.command("replay")(replay_command)

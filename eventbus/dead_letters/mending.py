@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from time import time
 
+from eventbus.dead_letters.again import copy_for
 from eventbus.dead_letters.done import letters_done_on
 from eventbus.dead_letters.holding import ParkedLetters
 from eventbus.dead_letters.letter import DeadLetter
@@ -12,8 +13,8 @@ from eventbus.engines.base import Engine
 from eventbus.errors import DecodeError, EncodeError, ReplayError
 from eventbus.event import event_info, event_topic
 from eventbus.signing import for_copies, signer_of
-from eventbus.wire.codec import CODECS, dump, rewrite
-from eventbus.wire.envelope import REPEATED, Envelope
+from eventbus.wire.codec import CODECS, dump
+from eventbus.wire.envelope import Envelope
 from eventbus.wire.identity import InstantWriter, new_id
 
 _TOLD_AT_ONCE = 100
@@ -155,10 +156,4 @@ class DeadLetters:
             doubt = self._signer.doubt(self.topic, envelope)
             if doubt is not None:
                 raise DecodeError(f"{doubt}: whoever put it there, nobody would take it; discard it")
-        envelope.replay_for = self.channel
-        envelope.prior_attempts = 0
-        envelope.deliver_at = None
-        if envelope.extensions is not None and REPEATED in envelope.extensions:
-            # an inbox passes over what an outbox sends again while it is a dead letter, and this is the opposite of that
-            envelope.extensions = {name: value for name, value in envelope.extensions.items() if name != REPEATED}
-        return rewrite(envelope, letter.body)
+        return copy_for(self.channel, envelope, letter.body)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
+from functools import partial
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -28,6 +31,8 @@ MOST_RECORDS = 10_000
 """Most records of a chain that is returned."""
 MOST_BYTES = 16 * 1024 * 1024
 """Bytes of bodies in one answer, about."""
+_PAGE = 500
+"""Most events that are read at a time where all are wanted."""
 _CANDIDATES = 10_000
 """Most rows that one index may give to one search: a common beginning must not make it read the whole journal."""
 
@@ -78,6 +83,32 @@ class TableReading:
             return _with_bodies(connection, newest)
 
         return self._read(look)
+
+    def past(
+        self,
+        *,
+        topic: str | None = None,
+        subject: str | None = None,
+        type: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> Iterator[Logged]:
+        """As `Reading.past`."""
+        named = {events.c.topic: topic, events.c.subject: subject, events.c.type: type}
+        if not all(_can_be_there(text or "") for text in named.values()):
+            return
+        filters = [column == text for column, text in named.items() if text is not None]
+        if since is not None:
+            filters.append(events.c.time >= since)
+        if until is not None:
+            filters.append(events.c.time < until)
+        end = self._read(lambda connection: connection.scalar(sa.select(sa.func.max(events.c.n))))
+        filters.append(events.c.n <= (-1 if end is None else end))
+        after = -1
+        while page := self._read(partial(_page, filters=filters, after=after)):
+            after = page[-1][0]
+            for _, logged in page:
+                yield logged
 
     def chain(self, key: str) -> Chain | None:
         """As `Reading.chain`."""
@@ -153,13 +184,28 @@ def behind(text: str) -> str | None:
     return text[:-1] + chr(0xE000 if following == 0xD800 else following)  # surrogates are no characters
 
 
-def _with_bodies(connection: Connection, rows: Sequence[Any]) -> Sequence[Logged]:
-    wanted: list[Any] = []
+def _page(connection: Connection, filters: Sequence[sa.ColumnElement[bool]], after: int) -> Sequence[tuple[int, Logged]]:
+    """Return events behind a number, with theirs, in the order in which they were written; as many as fit."""
+    query = sa.select(*_EVENT).where(events.c.n > after, *filters).order_by(events.c.n).limit(_PAGE)
+    rows = connection.execute(query).all()
+    sizes = list(accumulate(row.size for row in rows))
+    some = rows[: max(1, bisect_right(sizes, MOST_BYTES))]
+    return [(row.n, each) for row, each in zip(some, _with_bodies(connection, some), strict=True)]
+
+
+def _fitting(rows: Sequence[Any]) -> Sequence[Any]:
+    """Return the rows whose bodies an answer may hold; the first in any case."""
+    fitting: list[Any] = []
     room = MOST_BYTES
     for row in rows:
-        if row.size <= room:
+        if row.size <= room or not fitting:
             room -= row.size
-            wanted.append(row)
+            fitting.append(row)
+    return fitting
+
+
+def _with_bodies(connection: Connection, rows: Sequence[Any]) -> Sequence[Logged]:
+    wanted = _fitting(rows)
     bodies: dict[int, bytes] = {}
     for part in range(0, len(wanted), 500):
         some = wanted[part : part + 500]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -42,6 +42,23 @@ class Reading(Protocol):
             type: of this type alone.
             since: published at this instant or later, in seconds since 1970.
             limit: so many at most, and 1,000 in any case.
+        """
+        ...
+
+    def past(
+        self,
+        *,
+        topic: str | None = None,
+        subject: str | None = None,
+        type: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> Iterator[Logged]:
+        """Yield all events that fit, in the order in which they were logged, some at a time. It ends where the journal ended
+        when it began.
+
+        Args:
+            since, until: published at the first instant or later, and before the second, in seconds since 1970.
         """
         ...
 

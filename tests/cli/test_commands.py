@@ -25,7 +25,7 @@ def commands() -> list[tuple[str, ...]]:
     dead = [("dead", verb) for verb in ("list", "groups", "show", "replay", "discard", "prune")]
     outbox = [("outbox", verb) for verb in ("list", "drop", "subscribers", "forget", "tables")]
     keys = [("keys", verb) for verb in ("new", "check")]
-    journal = [("journal", verb) for verb in ("record",)]
+    journal = [("journal", verb) for verb in ("record", "find", "show", "export", "replay")]
     groups = ("dead", "contracts", "outbox", "keys", "new", "journal")
     return [*((name,) for name in COMMANDS if name not in groups), *dead, *outbox, *keys, *journal, ("new", "service")]
 

@@ -144,6 +144,21 @@ def test_bodies_have_a_bound(journal: Journal) -> None:
     assert [each.size for each in journal.reading.find()] == [size] * 4
 
 
+def test_past_is_whole_in_order_and_ends_where_it_ended_when_it_began(journal: Journal) -> None:
+    journal.holds(*(event(n, f"id-{n}", topic=f"t{n % 2}") for n in range(1200)))
+    past = journal.reading.past(topic="t1", since=1100.0, until=2000.0)
+    assert next(past).id == "id-101"
+    journal.holds(event(5000, "later", topic="t1", time=1500.0))
+    assert [each.id for each in past] == [f"id-{n}" for n in range(103, 1000, 2)]
+    assert list(journal.reading.past(subject="\0")) == []
+
+
+def test_past_has_bodies_of_any_size(journal: Journal) -> None:
+    size = 9 * 1024 * 1024
+    journal.holds(*(event(n, f"id-{n}", size=size, body=bytes(size)) for n in range(3)))
+    assert [each.body is not None for each in journal.reading.past()] == [True] * 3
+
+
 def test_what_holds_no_journal_is_refused(new_url: Callable[[], str]) -> None:
     url = new_url()
     if url.startswith("sqlite"):
