@@ -20,10 +20,9 @@ from eventbus.journal.addresses import is_of_bus, journal_url
 from eventbus.journal.channels import ChannelSource
 from eventbus.journal.log_index import LogSource
 from eventbus.journal.recorder import Recorder
-from eventbus.journal.store import Store
+from eventbus.journal.store import Store, journal_database
 from eventbus.journal.taking import Source
 from eventbus.names import check_name
-from eventbus.sql import Database
 
 RECORD = "record"
 
@@ -80,7 +79,7 @@ def record(
         with connected(bus) as open_bus:
             logging.getLogger("eventbus.journal").setLevel(logging.WARNING)
             address = journal_url(database, bus_address(bus))
-            with closing(Database(address.render_as_string(hide_password=False), pool_size=2)) as opened:
+            with closing(journal_database(address)) as opened:
                 opened.ping()
                 store = Store(opened, keep=float("inf") if seconds is None else seconds, max_bytes=size)
                 store.prepare()

@@ -11,7 +11,8 @@ import gevent
 from eventbus.bus import Bus
 from eventbus.engines.base import Delivery, Subscription
 from eventbus.errors import EventBusError
-from eventbus.journal.taking import MOST_TAKEN, MOST_TAKEN_BYTES, Taken, read_entries
+from eventbus.journal.entries import Entry, read_entry
+from eventbus.journal.taking import MOST_TAKEN, MOST_TAKEN_BYTES, Taken
 from eventbus.journal.topics import CHANNEL, has_place, is_wanted
 from eventbus.runtime.guarded_log import guarded_log
 
@@ -19,6 +20,8 @@ log = guarded_log("eventbus.journal")
 
 _IN_FLIGHT = 2500
 """Deliveries that each subscription holds at most: nsqd's own limit."""
+_SUBSCRIPTIONS = 2
+"""Of each topic, so that one brings what is new while what came from the other is written."""
 _TIMEOUT = 60.0
 _LOOK_AGAIN = 2.0
 
@@ -36,9 +39,9 @@ class ChannelSource:
         self._bus = bus
         self._named = frozenset(topics)
         self._with_bodies = with_bodies
-        self._joined: dict[str, Subscription] = {}
+        self._joined: dict[str, list[Subscription]] = {}
         self._told: set[str] = set()
-        self._arrived: deque[tuple[str, Delivery]] = deque()
+        self._arrived: deque[tuple[Delivery, Entry | None]] = deque()
         self._wake: Callable[[], None] = lambda: None
         self._finder: Any = None
 
@@ -54,28 +57,28 @@ class ChannelSource:
 
     def take(self) -> Taken | None:
         """Return what arrived."""
-        taken: list[tuple[str, Delivery]] = []
+        taken: list[tuple[Delivery, Entry | None]] = []
         room = MOST_TAKEN_BYTES
         while self._arrived and len(taken) < MOST_TAKEN and room > 0:
             taken.append(self._arrived.popleft())
-            room -= len(taken[-1][1].body)
+            room -= len(taken[-1][0].body)
         if not taken:
             return None
-        messages = ((topic, each.body, each.timestamp, None) for topic, each in taken)
-        entries, unreadable = read_entries(messages, with_bodies=self._with_bodies)
+        entries = [entry for _, entry in taken if entry is not None]
 
         def done() -> None:
-            for _, delivery in taken:
+            for delivery, _ in taken:
                 delivery.finish()
 
-        return Taken(entries, unreadable, done)
+        return Taken(entries, len(taken) - len(entries), done)
 
     def close(self) -> None:
         """Leave the channels."""
         if self._finder is not None:
             self._finder.kill()
-        for each in self._joined.values():
-            each.close()
+        for subscriptions in self._joined.values():
+            for each in subscriptions:
+                each.close()
         self._joined.clear()
         self._arrived.clear()
 
@@ -102,14 +105,21 @@ class ChannelSource:
 
     def _join(self, topic: str) -> None:
         self._bus.engine.declare(topic, [CHANNEL])
-        self._joined[topic] = self._bus.engine.subscribe(
-            topic, CHANNEL, self._receiver(topic), max_in_flight=_IN_FLIGHT, message_timeout=_TIMEOUT
-        )
+        joined = self._joined[topic] = []
+        for _ in range(_SUBSCRIPTIONS):
+            joined.append(
+                self._bus.engine.subscribe(
+                    topic, CHANNEL, self._receiver(topic), max_in_flight=_IN_FLIGHT, message_timeout=_TIMEOUT
+                )
+            )
         log.info("topic %s is journalled", topic)
 
     def _receiver(self, topic: str) -> Callable[[Sequence[Delivery]], None]:
         def receive(deliveries: Sequence[Delivery]) -> None:
-            self._arrived.extend([(topic, each) for each in deliveries])
+            # read here and not in `take`: a database that writes leaves the processor alone
+            for each in deliveries:
+                entry = read_entry(topic, each.body, each.timestamp, with_body=self._with_bodies)
+                self._arrived.append((each, entry))
             self._wake()
 
         return receive

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from eventbus.errors import DecodeError
 from eventbus.wire.codec import decode
 from eventbus.wire.identity import parse_time
 from eventbus.wire.limits import Limits
@@ -56,6 +57,14 @@ def entry_of(topic: str, body: bytes, at: float, *, place: int | None = None, wi
         place,
         body if with_body else None,
     )
+
+
+def read_entry(topic: str, body: bytes, at: float, *, place: int | None = None, with_body: bool = False) -> Entry | None:
+    """Return the entry of a message, None where it is no event; arguments as `entry_of`."""
+    try:
+        return entry_of(topic, body, at, place=place, with_body=with_body)
+    except DecodeError:
+        return None
 
 
 def stored_bytes(entry: Entry) -> int:

@@ -12,8 +12,9 @@ import gevent
 
 from eventbus.bus import Bus
 from eventbus.errors import EventBusError
+from eventbus.journal.entries import read_entry
 from eventbus.journal.store import Store
-from eventbus.journal.taking import MOST_TAKEN, MOST_TAKEN_BYTES, Taken, read_entries
+from eventbus.journal.taking import MOST_TAKEN, MOST_TAKEN_BYTES, Taken
 from eventbus.journal.topics import is_wanted
 from eventbus.runtime.guarded_log import guarded_log
 
@@ -71,11 +72,10 @@ class LogSource:
                 topic, after=after, since=None, until=None, most=MOST_TAKEN, most_bytes=MOST_TAKEN_BYTES
             )
             if page:
-                entries, unreadable = read_entries(
-                    ((topic, each.body, each.at, each.position) for each in page), with_bodies=False
-                )
+                read = [read_entry(topic, each.body, each.at, place=each.position) for each in page]
+                entries = [each for each in read if each is not None]
                 reached = {topic: page[-1].position}
-                return Taken(entries, unreadable, partial(self._reached.update, reached), reached)
+                return Taken(entries, len(read) - len(entries), partial(self._reached.update, reached), reached)
         return None
 
     def close(self) -> None:

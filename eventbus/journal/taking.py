@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from eventbus.errors import DecodeError
-from eventbus.journal.entries import Entry, entry_of
+from eventbus.journal.entries import Entry
 
-MOST_TAKEN, MOST_TAKEN_BYTES = 2000, 8 * 1024 * 1024
+MOST_TAKEN, MOST_TAKEN_BYTES = 4000, 8 * 1024 * 1024
 """Most events, and about most bytes of them, that go into one batch."""
 
 
@@ -44,16 +43,3 @@ class Source(Protocol):
     def close(self) -> None:
         """Take nothing more; what is not done comes again to the next journal. Idempotent."""
         ...
-
-
-def read_entries(messages: Iterable[tuple[str, bytes, float, int | None]], *, with_bodies: bool) -> tuple[list[Entry], int]:
-    """Return the entries of messages (topic, body, when the engine accepted it, place in a log), and how many were no
-    events."""
-    entries: list[Entry] = []
-    unreadable = 0
-    for topic, body, at, place in messages:
-        try:
-            entries.append(entry_of(topic, body, at, place=place, with_body=with_bodies))
-        except DecodeError:
-            unreadable += 1
-    return entries, unreadable
