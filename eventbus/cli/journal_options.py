@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from eventbus.cli.instants import read_instant
-from eventbus.cli.session import quietly, reported
+from eventbus.cli.session import complain, quietly, reported
 from eventbus.journal import Reading, open_reading
 from eventbus.journal.addresses import journal_url
+from eventbus.journal.log_reading import MOST_INDEXED, LogReading
 from eventbus.settings import BusSettings
 
 JournalUrl = Annotated[
@@ -52,4 +53,10 @@ def reading(command: str, database: str | None, bus: str | None) -> Iterator[Rea
         quietly()
         url = journal_url(database, bus_address(bus)).render_as_string(hide_password=False)
         with closing(open_reading(url)) as found:
+            if isinstance(found, LogReading):
+                complain(
+                    f"no journal is kept there: of its log the newest {MOST_INDEXED:,} events are looked at; "
+                    "`eventbus journal` indexes all",
+                    style="yellow",
+                )
             yield found

@@ -126,13 +126,23 @@ class TableReading:
         self._database.close()
 
     def _read(self, work: Callable[[Connection], T]) -> T:
-        try:
-            return self._database.read(work)
-        except sa.exc.SQLAlchemyError as error:
-            why = str(getattr(error, "orig", None) or error).strip().split("\n", 1)[0]
-            if self._database.is_away(error):
-                raise DatabaseUnreachableError(f"journal in {self._database!r} does not answer: {why}") from None
-            raise ConfigurationError(f"journal in {self._database!r} cannot be read: {why}") from None
+        return answered(self._database, work)
+
+
+def answered(database: Database, work: Callable[[Connection], T]) -> T:
+    """Return what `work` reads.
+
+    Raises:
+        DatabaseUnreachableError: the database does not answer.
+        ConfigurationError: it cannot be read.
+    """
+    try:
+        return database.read(work)
+    except sa.exc.SQLAlchemyError as error:
+        why = str(getattr(error, "orig", None) or error).strip().split("\n", 1)[0]
+        if database.is_away(error):
+            raise DatabaseUnreachableError(f"journal in {database!r} does not answer: {why}") from None
+        raise ConfigurationError(f"journal in {database!r} cannot be read: {why}") from None
 
 
 def _can_be_there(text: str) -> bool:

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from eventbus.errors import ConfigurationError, TablesNotReadyError
 from eventbus.journal.addresses import database_url
-from eventbus.journal.finding import TableReading
+from eventbus.journal.finding import TableReading, answered
+from eventbus.journal.log_reading import TOPICS, LogReading
 from eventbus.journal.logged import Chain, Logged
 from eventbus.journal.tables import events
 from eventbus.sql import Database
@@ -73,7 +74,7 @@ class Reading(Protocol):
 
 
 def open_reading(url: str) -> Reading:
-    """Return a reading of the journal in a database.
+    """Return a reading of the journal in a database; where there is a bus and no journal, of the newest events of its log.
 
     Args:
         url: `sqlite:///journal.db` or `postgresql://user@host/database`; options of a bus URL are passed over.
@@ -90,9 +91,12 @@ def open_reading(url: str) -> Reading:
     database = Database(address.render_as_string(hide_password=False))
     try:
         database.ping()
-        if not database.read(lambda connection: sa.inspect(connection).has_table(events.name)):
-            raise TablesNotReadyError(f"{database!r} holds no journal; `eventbus journal --database URL` writes one")
+        there = answered(database, lambda connection: set(sa.inspect(connection).get_table_names()))
+        if events.name in there:
+            return TableReading(database)
+        if TOPICS in there:
+            return LogReading(database)
+        raise TablesNotReadyError(f"{database!r} holds no journal; `eventbus journal --database URL` writes one")
     except BaseException:
         database.close()
         raise
-    return TableReading(database)
