@@ -87,6 +87,11 @@ class Service:
         return tuple(self._bindings.values())
 
     @property
+    def client(self) -> str:
+        """Its name among the clients of a broker: `fulfillment@web-3/1`."""
+        return self.name if self.instance == self.name else f"{self.name}@{self.instance}"
+
+    @property
     def topics(self) -> tuple[str, ...]:
         """The topics bound, each once."""
         return tuple(dict.fromkeys(topic for topic, _ in self._bindings))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +14,10 @@ from rich.text import Text
 from eventbus.engines.base import TopicStats
 from eventbus.names import is_dead_letter_topic
 from eventbus.page.rates import Rates
+
+Users = Annotated[
+    bool, typer.Option("--users", help="Name who listens, below each channel: service@instance, where a broker knows it.")
+]
 
 
 def as_json(stats: Mapping[str, TopicStats], rates: Rates | None = None) -> list[dict[str, Any]]:
@@ -38,6 +44,7 @@ def as_json(stats: Mapping[str, TopicStats], rates: Rates | None = None) -> list
                 "timed_out": channel.timed_out,
                 "messages": channel.messages,
                 "consumers": channel.subscribers,
+                "clients": list(channel.clients),
                 "paused": channel.is_paused,
             }
             if rates is not None:
@@ -48,8 +55,14 @@ def as_json(stats: Mapping[str, TopicStats], rates: Rates | None = None) -> list
     return found
 
 
-def table(stats: Mapping[str, TopicStats], rates: Rates | None = None, *, title: str | None = None) -> Table:
-    """Return a table with a line for each channel; dead letters in red, what is paused or timed out in yellow."""
+def table(
+    stats: Mapping[str, TopicStats], rates: Rates | None = None, *, title: str | None = None, has_users: bool = False
+) -> Table:
+    """Return a table with a line for each channel; dead letters in red, what is paused or timed out in yellow.
+
+    Args:
+        has_users: name who subscribes, a line for each below its channel.
+    """
     # narrow enough for a terminal of 80 columns
     made = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     made.add_column("topic / channel", overflow="fold")
@@ -82,6 +95,8 @@ def table(stats: Mapping[str, TopicStats], rates: Rates | None = None, *, title:
                 *leaving,
                 Text("dead" if row else "paused" if channel.is_paused else "", row or "yellow"),
             )
+            for client, count in Counter(channel.clients if has_users else ()).items():
+                made.add_row(Text(f"    {client}" + (f" x {count}" if count > 1 else ""), "dim"))
     return made
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from eventbus.bus import Bus
 from eventbus.cli.options import BusUrl
 from eventbus.cli.session import connected, out, reported
-from eventbus.cli.tables import as_json, table
+from eventbus.cli.tables import Users, as_json, table
 from eventbus.engines.base import TopicStats
 from eventbus.errors import EventBusError
 from eventbus.names import is_dead_letter_topic
@@ -32,6 +32,7 @@ def top(
     pattern: Annotated[str, typer.Argument(help="Topics to show, with * for any text.")] = "*",
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after so many looks.")] = None,
+    users: Users = False,
     json_wanted: Annotated[bool, typer.Option("--json", help="One JSON object for each look.")] = False,
     bus: BusUrl = None,
 ) -> None:
@@ -42,15 +43,16 @@ def top(
     Example: eventbus top 'orders_*' --interval 2
     """
     with reported("top"), connected(bus) as open_bus:
-        _Top(open_bus, pattern, interval, json_wanted).run(count)
+        _Top(open_bus, pattern, interval, json_wanted, has_users=users).run(count)
 
 
 class _Top:
-    def __init__(self, bus: Bus, pattern: str, interval: float, json_wanted: bool) -> None:
+    def __init__(self, bus: Bus, pattern: str, interval: float, json_wanted: bool, *, has_users: bool) -> None:
         self._bus = bus
         self._pattern = pattern
         self._interval = interval
         self._json = json_wanted
+        self._has_users = has_users
         self._before: dict[str, TopicStats] = {}
         self._before_at = 0.0
 
@@ -84,7 +86,7 @@ class _Top:
             sys.stdout.write(json.dumps({"at": time.time(), "topics": as_json(found, rates)}) + "\n")
             sys.stdout.flush()
             return
-        shown = Group(_headline(found), table(found, rates))
+        shown = Group(_headline(found), table(found, rates, has_users=self._has_users))
         if live is not None:
             live.update(shown, refresh=True)
         else:

@@ -10,7 +10,7 @@ import typer
 
 from eventbus.cli.options import AsJson, BusUrl
 from eventbus.cli.session import connected, out, reported
-from eventbus.cli.tables import as_json, table
+from eventbus.cli.tables import Users, as_json, table
 
 app = typer.Typer(add_completion=False)
 
@@ -18,6 +18,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def topics(
     pattern: Annotated[str, typer.Argument(help="Topics to show, with * for any text.")] = "*",
+    users: Users = False,
     json_wanted: AsJson = False,
     bus: BusUrl = None,
 ) -> None:
@@ -30,6 +31,6 @@ def topics(
         if json_wanted:
             typer.echo(json.dumps(as_json(found)))
         elif found:
-            out.print(table(found))
+            out.print(table(found, has_users=users))
         else:
             typer.echo("no topic" if pattern == "*" else f"no topic fits {pattern}", err=True)

@@ -106,6 +106,7 @@ class Dispatcher:
             self.receive,
             max_in_flight=self._prefetch.limit,
             message_timeout=self.host.message_timeout,
+            client=self.service.client,
         )
         if self.is_stopping:  # it blocked, and the stop knew nothing of it
             subscription.close()

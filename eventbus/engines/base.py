@@ -119,6 +119,7 @@ class ChannelStats:
         messages: all that ever came, since the channel or its broker began.
         requeued: given back by subscribers, ever.
         timed_out: taken back because nobody answered in time, ever.
+        clients: who subscribes, sorted, each in one line; empty where the broker is not told.
     """
 
     depth: int
@@ -129,6 +130,7 @@ class ChannelStats:
     messages: int = 0
     requeued: int = 0
     timed_out: int = 0
+    clients: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +257,10 @@ class Engine(Protocol):
         ...
 
     def subscribe(
-        self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float
+        self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float, client: str = ""
     ) -> Subscription:
-        """Join the channel. Deliveries go to `receiver`. May block."""
+        """Join the channel. Deliveries go to `receiver`. May block. `client`: who subscribes, for people who look at the
+        broker, where it has a place for that."""
         ...
 
     def ping(self, *, timeout: float) -> None:

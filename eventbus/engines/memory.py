@@ -183,7 +183,7 @@ class MemoryEngine:
         pass  # the messages lie in this process anyway
 
     def subscribe(
-        self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float
+        self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float, client: str = ""
     ) -> MemorySubscription:
         if self._is_closed:
             raise BusStateError(f"subscribe to {topic!r}: the memory engine is closed")

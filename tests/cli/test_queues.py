@@ -5,6 +5,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -13,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from eventbus.cli.tables import rates_between
 from eventbus.engines.base import ChannelStats, TopicStats
+from eventbus.page.rates import rates_between
 from tests.cli.kit import Shop, events
 from tests.nsqd import Nsqd, Nsqlookupd
 from tests.waiting import PATIENCE, eventually
@@ -190,3 +191,23 @@ def test_rates_do_not_go_backwards_when_a_broker_restarts() -> None:
     rates = rates_between(stats(100, 0), stats(3, 0), 2.0)
     assert (rates.published["t"], rates.handled["t", "c"]) == (0.0, 0.0)
     assert rates_between({}, stats(3, 0), 1.0).published == {}
+
+
+def test_who_listens_has_the_name_of_its_service_and_instance(shop: Shop, nsqd: Nsqd, ends: Callable[[Any], Any]) -> None:
+    url = {"EVENTBUS_URL": nsqd.url}
+    ends(shop.start("run", "shop:service", "--workers", "2", **url))
+    names = [f"shopper@{socket.gethostname()}/{number}" for number in (1, 2)]
+
+    def channel() -> Any:
+        found = json.loads(shop.run("topics", "shop_placed", "--json", **url).out)
+        return found[0]["channels"][0] if found and found[0]["channels"] else {"clients": []}
+
+    eventually(lambda: channel()["clients"] == names, "both workers at nsqd")
+    assert channel()["consumers"] == 2
+    for words in (("topics", "shop_placed"), ("top", "shop_placed", "-n", "1")):
+        lines = [line.strip() for line in shop.run(*words, "--users", **url).out.splitlines()]
+        assert [line for line in lines if line.startswith("shopper@")] == names
+        assert "shopper@" not in shop.run(*words, **url).out
+    given = {"EVENTBUS_URL": f"{nsqd.url}&client_id=mine"}
+    ends(shop.start("run", "shop:service", **given))
+    eventually(lambda: channel()["clients"] == ["mine", *names], "the name that the URL gives")

@@ -104,6 +104,7 @@ def join_stats(answers: Sequence[Stats]) -> dict[str, TopicStats]:
                     messages=there.messages + channel.message_count,
                     requeued=there.requeued + channel.requeue_count,
                     timed_out=there.timed_out + channel.timeout_count,
+                    clients=tuple(sorted((*there.clients, *(each.client_id for each in channel.clients)))),
                 )
             joined[topic.topic_name] = TopicStats(
                 depth=topic.depth + (before.depth if before else 0),

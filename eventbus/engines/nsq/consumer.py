@@ -37,6 +37,7 @@ class NsqSubscription:
     Args:
         nsqds: addresses to consume from, or none to ask `lookup`.
         intake: counts the bytes that all subscriptions hold.
+        client: who subscribes, as people see it at nsqd.
         on_closed: called once when the subscription has ended.
     """
 
@@ -53,6 +54,7 @@ class NsqSubscription:
         intake: Intake,
         max_in_flight: int,
         message_timeout: float,
+        client: str,
         on_closed: Callable[[NsqSubscription], None],
     ) -> None:
         self.topic = topic
@@ -60,6 +62,7 @@ class NsqSubscription:
         self.message_timeout = message_timeout
         self.exact_from = 0.0
         self._asked_timeout = message_timeout
+        self._client = client
         self._receiver = receiver
         self._nsqds = nsqds
         self._lookup = lookup
@@ -135,6 +138,7 @@ class NsqSubscription:
             NsqDelivery,
             CutDelivery,
             message_timeout=self._asked_timeout,
+            client=self._client,
             is_given=self._lookup is None,
         )
         self.message_timeout = session.features.message_timeout

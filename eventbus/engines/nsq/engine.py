@@ -153,7 +153,7 @@ class NsqEngine:
     # -- consuming ----------------------------------------------------------------------------------------------------
 
     def subscribe(
-        self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float
+        self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float, client: str = ""
     ) -> NsqSubscription:
         if self._is_closed:
             raise BusStateError(f"subscribe to {topic!r}: the NSQ engine is closed")
@@ -171,6 +171,7 @@ class NsqEngine:
             intake=self._intake,
             max_in_flight=max_in_flight,
             message_timeout=message_timeout,
+            client=client,
             on_closed=self._subscriptions.remove,
         )
         self._subscriptions.append(subscription)

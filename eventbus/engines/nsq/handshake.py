@@ -91,6 +91,7 @@ def open_session(
     make_cut: Callable[[int, int, bytes, bytes, int], Any] | None = None,
     *,
     message_timeout: float | None = None,
+    client: str = "",
     is_given: bool = False,
 ) -> Session:
     """Connect and shake hands; where nsqd refuses a wish of ours, again without that wish.
@@ -99,6 +100,7 @@ def open_session(
         make_message: makes a delivery of a message frame.
         make_cut: makes one of the head of a message that is too long to be read, with its length.
         message_timeout: seconds; None for a connection that does not subscribe.
+        client: who connects, for people who look at nsqd; the host's name unless given.
         is_given: whether somebody who runs this program gave the address, and not nsqlookupd.
 
     Raises:
@@ -116,7 +118,7 @@ def open_session(
                 connection.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
                 connection.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_KEEPALIVE, 1)
                 shaking = _Handshake(address, connection, options, refused, is_given=is_given)
-                return shaking.run(message_timeout, make_message, make_cut)
+                return shaking.run(message_timeout, client, make_message, make_cut)
         except ServerError as error:
             connection.close()
             wish = next((field for words, field in WISHES.items() if words in error.text), None)
@@ -143,11 +145,13 @@ class _Handshake:
     def run(
         self,
         message_timeout: float | None,
+        client: str,
         make_message: Callable[[int, int, bytes, bytes], Any],
         make_cut: Callable[[int, int, bytes, bytes, int], Any] | None,
     ) -> Session:
         options = self._options
-        self._send(protocol.MAGIC_V2 + protocol.identify(identity(options, message_timeout, without=self._refused)))
+        wishes = identity(options, message_timeout, client=client, without=self._refused)
+        self._send(protocol.MAGIC_V2 + protocol.identify(wishes))
         granted = self._read_identity()
         if options.tls:
             if not granted.tls_v1:

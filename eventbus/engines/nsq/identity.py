@@ -6,7 +6,7 @@ import socket as stdlib_socket
 from collections.abc import Collection
 from typing import Any
 
-from eventbus.engines.nsq.options import NsqOptions
+from eventbus.engines.nsq.options import MOST_CLIENT_ID, NsqOptions
 from eventbus.version import __version__
 
 _OUTPUT_BUFFER = 32 * 1024
@@ -22,16 +22,19 @@ WISHES = {
 """Wishes in IDENTIFY that an nsqd with other limits refuses, by its words for them: it is asked again without."""
 
 
-def identity(options: NsqOptions, message_timeout: float | None, *, without: Collection[str]) -> dict[str, Any]:
+def identity(
+    options: NsqOptions, message_timeout: float | None, *, client: str = "", without: Collection[str] = ()
+) -> dict[str, Any]:
     """Return the fields of IDENTIFY.
 
     Args:
         message_timeout: seconds; None for a connection that does not subscribe.
+        client: who connects, where the options name nobody; the host unless given.
         without: fields that this nsqd refused.
     """
     host = stdlib_socket.gethostname()
     fields: dict[str, Any] = {
-        "client_id": options.client_id or host.split(".")[0],
+        "client_id": options.client_id or client[:MOST_CLIENT_ID] or host.split(".")[0],
         "hostname": host,
         "user_agent": f"eventbus/{__version__}",
         "feature_negotiation": True,

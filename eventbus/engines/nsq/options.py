@@ -12,6 +12,8 @@ from eventbus.errors import ConfigurationError
 
 TCP_PORT = 4150
 HTTP_PORT = 4151
+MOST_CLIENT_ID = 255
+"""Characters of a client id."""
 
 
 def _addresses(default_port: int) -> BeforeValidator:
@@ -89,7 +91,8 @@ class NsqOptions(BaseSettings):
     """Where this client runs, for nsqd's topology-aware consumption."""
     sample_rate: int = Field(default=0, ge=0, le=99)
     """Share of messages in per cent that a consumer gets; 0 for all."""
-    client_id: str | None = Field(default=None, max_length=255)
+    client_id: str | None = Field(default=None, max_length=MOST_CLIENT_ID)
+    """Of all connections; a subscription has the name of its service and instance unless this is given."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

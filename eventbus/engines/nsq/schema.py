@@ -75,6 +75,12 @@ class Info(Answer):
     version: _Shown = ""
 
 
+class ClientEntry(Answer):
+    """One subscriber of a channel in /stats."""
+
+    client_id: _Shown = ""
+
+
 class ChannelEntry(Answer):
     """One channel in /stats."""
 
@@ -87,6 +93,7 @@ class ChannelEntry(Answer):
     timeout_count: _Count
     client_count: _Count
     paused: bool
+    clients: Annotated[tuple[ClientEntry, ...], BeforeValidator(_none_is_empty), Field(strict=False)] = ()
 
 
 class TopicEntry(Answer):

@@ -118,7 +118,7 @@ class SqlEngine:
     # -- consuming ----------------------------------------------------------------------------------------------------
 
     def subscribe(
-        self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float
+        self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float, client: str = ""
     ) -> SqlSubscription:
         self._check_open(f"subscribe to {topic!r}")
         check_name(topic, kind="topic")

@@ -60,7 +60,7 @@ class Link:
         pass
 
     def subscribe(
-        self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float
+        self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float, client: str = ""
     ) -> Subscription:
         made = self._broker.subscribe(topic, channel, receiver, max_in_flight=max_in_flight, message_timeout=message_timeout)
         self._subscriptions.append(made)
