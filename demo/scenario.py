@@ -19,6 +19,7 @@ from demo.orders_file import Request
 from demo.rest import Rest
 from eventbus import Backoff, Bus, EventBusError, Outcome, Retry
 from eventbus.outcomes import Telling
+from eventbus.rehearsal.worker import Rehearsals
 from services.email_confirmation import app as email_confirmation
 from services.email_confirmation.settings import EmailSettings
 from services.fulfillment import app as fulfillment
@@ -96,7 +97,7 @@ class Scenario:
 
     def start(self) -> None:
         self.sink.start()
-        self.bus.attach(self._telling)
+        self.bus.attach(self._telling, Rehearsals())
         self.bus.start(self._orders.service, *self._subscribers, *self._second_workers)
         self.began = self.ended = time.perf_counter()
 

@@ -25,12 +25,18 @@ in_inbox: ContextVar[bool] = ContextVar("eventbus_in_inbox", default=False)
 """Whether a handler runs whose publications an inbox commits together with its effect."""
 
 
+in_dry_run: ContextVar[bool] = ContextVar("eventbus_in_dry_run", default=False)
+"""Whether a handler runs of which nothing may stay."""
+
+
 def check_outside_inbox() -> None:
     """Return unless such a handler runs here.
 
     Raises:
         BusStateError: one does, and what it published by the bus would stay published if its effect is taken back.
     """
+    if in_dry_run.get():
+        raise BusStateError("bus.publish in a dry run: use context.publish, or return the event; see context.is_dry_run")
     if in_inbox.get():
         raise BusStateError(
             "bus.publish in a handler with an inbox: it would be published even if the effect is taken back; use "
@@ -50,7 +56,19 @@ class Publishes(Protocol):
 class Context:
     """One delivery as its handler sees it. Good while the handler runs."""
 
-    __slots__ = ("_bus", "_delivery", "_envelope", "again", "attempt", "channel", "instance", "run", "service", "topic")
+    __slots__ = (
+        "_bus",
+        "_delivery",
+        "_envelope",
+        "again",
+        "attempt",
+        "captured",
+        "channel",
+        "instance",
+        "run",
+        "service",
+        "topic",
+    )
 
     def __init__(
         self,
@@ -73,6 +91,8 @@ class Context:
         self.channel = channel
         self.attempt = attempt
         """1 at the first delivery."""
+        self.captured: list[Event] | None = None
+        """In a dry run: what was published through this context, and goes nowhere. None otherwise."""
         self.run: tuple[float, float] | None = None
         """In `Middleware.settled`: monotonic instants at which the handler's run began and ended; None where none ran."""
         self.again: float | None = None
@@ -80,6 +100,12 @@ class Context:
 
     def __repr__(self) -> str:
         return f"<Context {self.event_type} {self.event_id} on {self.topic}/{self.channel} attempt {self.attempt}>"
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether somebody asks if the event would be handled now: all that this run does is taken back, so have no effect
+        that cannot be."""
+        return self.captured is not None
 
     @property
     def event_id(self) -> str:
@@ -138,6 +164,9 @@ class Context:
 
     def publish(self, event: Event, **options: Any) -> str:
         """Publish another event, caused by this one; same as `Bus.publish`, and confirmed when it returns."""
+        if self.captured is not None:
+            self.captured.append(event)
+            return self.event_id
         return self._bus.publish(event, **options)
 
     def touch(self) -> None:

@@ -137,6 +137,7 @@ class Service:
         timeout: float = ...,
         batch: None = ...,
         inbox: None = ...,
+        dry_run: bool = ...,
     ) -> Binder[E, Context]: ...
     @overload
     def on(
@@ -148,6 +149,7 @@ class Service:
         timeout: float = ...,
         batch: Batch,
         inbox: None = ...,
+        dry_run: bool = ...,
     ) -> BatchBinder[E, Context]: ...
     @overload
     def on(
@@ -159,6 +161,7 @@ class Service:
         timeout: float = ...,
         batch: None = ...,
         inbox: InboxLike[C],
+        dry_run: bool = ...,
     ) -> Binder[E, C]: ...
     @overload
     def on(
@@ -170,6 +173,7 @@ class Service:
         timeout: float = ...,
         batch: Batch,
         inbox: InboxLike[C],
+        dry_run: bool = ...,
     ) -> BatchBinder[E, C]: ...
     def on(
         self,
@@ -180,12 +184,14 @@ class Service:
         timeout: float = 60.0,
         batch: Batch | None = None,
         inbox: InboxLike[Any] | None = None,
+        dry_run: bool = False,
     ) -> Any:
         """Bind a handler to an event; the handler takes `(event)` or `(event, context)`.
 
         With `batch` it takes a list of events, and a list of contexts if it wants them. With `inbox` it runs inside a
         transaction that also claims the event, so that a redelivered event has its effect once; its context is the
-        inbox's, with the transaction's connection.
+        inbox's, with the transaction's connection. With `dry_run` it says that dead letters may be tried on it: all its
+        effects go through the inbox's connection, or it looks at `context.is_dry_run` and has none then.
 
         Raises:
             HandlerDefinitionError: when the handler does not fit, or this event has a handler here already.
@@ -217,6 +223,11 @@ class Service:
                 service=self.name,
                 context_type=Context if inbox is None else inbox.context_type,
             )
+            if dry_run and inbox is None and not wants_context:
+                raise HandlerDefinitionError(
+                    f"{self.name}: {name} on {topic!r}: dry_run=True needs an inbox, whose transaction is taken back, or a "
+                    "handler that takes a context and has no effect where context.is_dry_run"
+                )
             self._bindings[topic, name] = Binding(
                 event_type=event_type,
                 topic=topic,
@@ -228,6 +239,7 @@ class Service:
                 timeout=timeout,
                 batch=batch,
                 inbox=inbox,
+                dry_run=dry_run,
             )
 
         return Binder(bind) if batch is None else BatchBinder(bind)

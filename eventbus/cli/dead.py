@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from eventbus.bus import Bus
 from eventbus.cli.choosing import GroupKey, Ids, Reason, Since, chosen
+from eventbus.cli.dead_acting import go_through, letters_of
 from eventbus.cli.dead_groups import groups_command
+from eventbus.cli.dead_replay import replay_command
 from eventbus.cli.instants import read_instant
 from eventbus.cli.letters import show as _show
 from eventbus.cli.letters import table as _table
 from eventbus.cli.letters import tree as _tree
 from eventbus.cli.options import AsJson, BusUrl, Channel, Topic, Yes
-from eventbus.cli.session import FAILED, complain, complaints, confirmed, connected, out, reported, say, say_json
+from eventbus.cli.session import FAILED, confirmed, connected, out, reported, say, say_json
 from eventbus.cli.showing import NoData, ShowPersonal
-from eventbus.dead_letters import DeadLetter, DeadLetters
+from eventbus.dead_letters import DeadLetter
 from eventbus.dead_letters.sight import Sight
-from eventbus.errors import ConfigurationError, EventBusError
+from eventbus.errors import ConfigurationError
 from eventbus.names import is_dead_letter_topic
 from eventbus.runtime.redaction import one_line
 
@@ -59,7 +59,7 @@ def list_command(
         if channel is None:
             raise ConfigurationError(f"dead list {topic}: name a channel as well; see: eventbus dead list")
         where = chosen(ids, since, reason, group)  # a mistake in what was written is told before one of the broker
-        letters = _letters(open_bus, topic, channel)
+        letters = letters_of(open_bus, topic, channel)
         found = letters.list(limit=limit, where=where)
         sight = Sight(personal, not no_data)
         if as_json:
@@ -89,7 +89,7 @@ def show_command(
     Example: eventbus dead show orders_placed fulfillment --id 0199a1
     """
     with reported("dead show"), connected(bus) as open_bus:
-        found = _letters(open_bus, topic, channel).list(limit=100, where=chosen(ids, None, None))
+        found = letters_of(open_bus, topic, channel).list(limit=100, where=chosen(ids, None, None))
         sight = Sight(personal, not no_data)
         if as_json:
             say_json([_tree(each, sight) for each in found])
@@ -100,32 +100,7 @@ def show_command(
             raise ConfigurationError(f"no dead letter of {topic} on {channel} has that id; see: eventbus dead list")
 
 
-@app.command("replay")
-def replay_command(
-    topic: Topic,
-    channel: Channel,
-    ids: Ids = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Most that are replayed.")] = None,
-    since: Since = None,
-    reason: Reason = None,
-    group: GroupKey = None,
-    bus: BusUrl = None,
-) -> None:
-    """Send dead letters to their channel again, and to no other.
-
-    Safe to interrupt at any point: nothing is lost, and at worst one comes twice.
-
-    Example: eventbus dead replay orders_placed fulfillment --reason Timeout --limit 100
-    """
-    with reported("dead replay"), connected(bus) as open_bus:
-        where = chosen(ids, since, reason, group)
-        letters = _letters(open_bus, topic, channel)
-        _go_through(
-            letters,
-            "replayed",
-            lambda done: letters.replay(limit=limit, where=where, on_each=done),
-            is_filtered=where is not None,
-        )
+app.command("replay")(replay_command)
 
 
 @app.command("discard")
@@ -146,13 +121,13 @@ def discard_command(
     """
     with reported("dead discard"), connected(bus) as open_bus:
         where = chosen(ids, since, reason, group)
-        letters = _letters(open_bus, topic, channel)
+        letters = letters_of(open_bus, topic, channel)
         there = letters.count()
         which = f"up to {min(limit or there, there):,} of " if where is not None or limit is not None else "all "
         if not confirmed(f"Throw {which}{there:,} dead letters of {topic} on {channel} away for good?", yes=yes):
             say("nothing was thrown away")
             raise typer.Exit(FAILED)
-        _go_through(
+        go_through(
             letters,
             "thrown away",
             lambda done: letters.discard(limit=limit, where=where, on_each=done),
@@ -174,7 +149,7 @@ def prune_command(
     """
     with reported("dead prune"), connected(bus) as open_bus:
         before = read_instant(older_than, "--older-than")
-        letters = _letters(open_bus, topic, channel)
+        letters = letters_of(open_bus, topic, channel)
         if not confirmed(f"Throw dead letters of {topic} on {channel} older than {older_than} away for good?", yes=yes):
             say("nothing was thrown away")
             raise typer.Exit(FAILED)
@@ -182,23 +157,7 @@ def prune_command(
         def is_old(letter: DeadLetter) -> bool:
             return letter.last < before
 
-        _go_through(letters, "thrown away", lambda done: letters.discard(where=is_old, on_each=done), is_filtered=True)
-
-
-def _letters(bus: Bus, topic: str, channel: str) -> DeadLetters:
-    """Return the dead letters of a channel.
-
-    Raises:
-        ConfigurationError: there is no such channel, and nothing was ever parked for one of that name.
-    """
-    letters = bus.dead_letters(topic, channel)
-    there = bus.engine.stats()
-    if letters.dead_topic in there or (topic in there and channel in there[topic].channels):
-        return letters
-    if topic not in there:
-        raise ConfigurationError(f"no topic {topic!r} on this broker; see: eventbus topics")
-    known = ", ".join(sorted(there[topic].channels)) or "none"
-    raise ConfigurationError(f"topic {topic!r} has no channel {channel!r}; it has {known}")
+        go_through(letters, "thrown away", lambda done: letters.discard(where=is_old, on_each=done), is_filtered=True)
 
 
 def _overview(bus: Bus, *, as_json: bool) -> None:
@@ -222,29 +181,3 @@ def _overview(bus: Bus, *, as_json: bool) -> None:
     if found:
         out.print(table)
     say(f"{total:,} dead letters of {len(found):,} channels" if found else "no channel has dead letters")
-
-
-def _go_through(
-    letters: DeadLetters, verb: str, act: Callable[[Callable[[DeadLetter], None]], int], *, is_filtered: bool
-) -> None:
-    """Run `act` under a progress bar; say how far it came, also when it is interrupted."""
-    done = 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=complaints, disable=not complaints.is_terminal, transient=True) as progress:
-        task = progress.add_task(verb, total=letters.count() or None)
-
-        def count(letter: DeadLetter) -> None:
-            nonlocal done
-            done += 1
-            if done % 20 == 0:
-                progress.update(task, completed=done)
-
-        try:
-            act(count)
-        except (EventBusError, KeyboardInterrupt):
-            complain(f"{done:,} {verb} before it was interrupted; the others are still parked")
-            raise
-    left = letters.count()
-    say(f"{done:,} {verb}, {left:,} left")
-    if left and not done and not is_filtered:
-        complain("another command holds them; if that was killed, they come back within 20 s", style="yellow")

@@ -26,6 +26,7 @@ from eventbus.errors import BrokerUnreachableError, DatabaseUnreachableError, Ev
 from eventbus.observe import Observation
 from eventbus.observe.hub import LIMIT
 from eventbus.observe.logs import LogFormat
+from eventbus.rehearsal.worker import Rehearsals
 from eventbus.service import Service
 from eventbus.settings import BusSettings
 from eventbus.wire.packing import LIBRARY
@@ -111,6 +112,7 @@ def work(options: RunOptions, place: Place | None, make: Callable[[], list[Servi
     try:
         _wait_for_what_is_needed(bus, services, options.wait, asked)
         observation.start(bus, where=place.socket if place is not None else options.health)
+        bus.attach(Rehearsals())
         quota = None if options.max_messages is None else bus.take_at_most(options.max_messages)
         bus.start(*services)
         observation.started()

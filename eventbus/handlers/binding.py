@@ -36,6 +36,7 @@ class Binding:
     Attributes:
         concurrency: most runs of this handler at a time in this process.
         timeout: seconds after which a run is interrupted and counts as failed.
+        dry_run: whether it may be run to see if it would succeed, since all that it does then can be taken back.
     """
 
     event_type: type[Event]
@@ -48,6 +49,7 @@ class Binding:
     timeout: float
     batch: Batch | None
     inbox: InboxLike[Any] | None = None
+    dry_run: bool = False
 
     @property
     def name(self) -> str:

@@ -29,6 +29,7 @@ from eventbus.sql.drivers import is_conflict, sqlstate
 from eventbus.sql.messenger import Messenger
 from eventbus.sql.outbox import Outbox
 from eventbus.sql.parked import Parked
+from eventbus.sql.rehearsing import take_back
 from eventbus.sql.sql_context import SqlContext
 from eventbus.sql.unit import UnitEndedError, whole
 from eventbus.sql.unit_session import UnitSessions
@@ -105,6 +106,14 @@ class Inbox:
                 raise
             self._away_since = None
             return
+
+    def rehearse(self, contexts: Sequence[Context], run: Run) -> None:
+        """Run a handler as `handle` does, with its effects, and take everything back: claim, effects, what it published.
+
+        Raises:
+            Whatever the handler raised, or the database, constraints included that are looked at only by a commit.
+        """
+        take_back(self, contexts, run)
 
     def _judge(self, unit: _Unit, error: BaseException) -> None:
         """Raise InboxUnavailableError where what went wrong was neither the event's nor the handler's doing."""

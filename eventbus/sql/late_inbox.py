@@ -70,6 +70,14 @@ class LateInbox(Inbox):
         """What its handlers are given."""
         return LateContext
 
+    def rehearse(
+        self, contexts: Sequence[Context], run: Callable[[Sequence[int], Sequence[Context]], Sequence[Event]]
+    ) -> None:
+        """Run a handler that looks at `context.is_dry_run`; there is no transaction to take back."""
+        for event in run(range(len(contexts)), [_late(each) for each in contexts]):
+            assert contexts[0].captured is not None
+            contexts[0].captured.append(event)
+
     def handle(
         self, contexts: Sequence[Context], run: Callable[[Sequence[int], Sequence[Context]], Sequence[Event]]
     ) -> None:

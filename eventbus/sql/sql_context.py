@@ -53,4 +53,7 @@ class SqlContext(Context):
             raise HandlerResultError(
                 f"{self.service}: publishing in a handler with an inbox needs an outbox; give Inbox(..., outbox=...)"
             )
+        if self.captured is not None:
+            self.captured.append(event)
+            return self.event_id
         return self._outbox.add(self.connection, event, **options)

@@ -59,12 +59,16 @@ def build(
     token = settings.orders_token.get_secret_value() if settings.orders_token else None
     orders = OrdersClient(settings.orders_url, token)
     write = Writer(orders, settings.public_url or settings.orders_url, retry or PATIENT)
-    writer.on(OrderPlaced, inbox=inbox, retry=retry, concurrency=settings.concurrency)(write.confirm)
-    writer.on(OrderShipped, inbox=inbox, retry=retry or PATIENT, concurrency=settings.concurrency)(write.tell_shipped)
+    # both only write: what they return is all that they do
+    writer.on(OrderPlaced, inbox=inbox, retry=retry, concurrency=settings.concurrency, dry_run=True)(write.confirm)
+    writer.on(OrderShipped, inbox=inbox, retry=retry or PATIENT, concurrency=settings.concurrency, dry_run=True)(
+        write.tell_shipped
+    )
     sender = Service(NAME, channel=JOBS_CHANNEL, backoff=backoff, instance=instance)
     mailer = Mailer(settings)
     send = Sender(mailer, settings.sender, PostBook(database, time), own=NAME)
-    sender.on(MailPrepared, inbox=inbox, retry=retry or PATIENT, concurrency=settings.concurrency, timeout=TIME_LIMIT)(
+    patience = retry or PATIENT
+    sender.on(MailPrepared, inbox=inbox, retry=patience, concurrency=settings.concurrency, timeout=TIME_LIMIT, dry_run=True)(
         send.send
     )
     sender.attach(time, prepare, mailer)

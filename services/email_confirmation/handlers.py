@@ -77,6 +77,9 @@ class Sender:
         key = key_of(context.source, context.event_id, own=self._own)
         try:
             message = make_message(mail, event_id=context.event_id, sender=self._sender, date=datetime.now(UTC))
+            if context.is_dry_run:
+                self._mailer.probe(mail.recipient)
+                return OrderConfirmed(order_id=mail.order_id) if mail.kind == "confirmation" else None
             if self._book.claim(key):
                 self._hand_over(message, mail.recipient, key)
             self._book.note(key, kind=mail.kind, order_id=mail.order_id, by=context.instance)

@@ -76,16 +76,35 @@ class Mailer:
             raise
         self._keep(connection)
 
+    def probe(self, recipient: str) -> None:
+        """Return if the server would take a mail for `recipient` now; none is sent.
+
+        Raises:
+            TemporaryMailError, PermanentMailError: as `send`.
+        """
+        connection = self._connect()
+        try:
+            self._address(connection, recipient, [])
+            connection.rset()
+        except (_LostError, OSError, smtplib.SMTPException) as error:
+            raise TemporaryMailError(f"the mail server ended the connection: {error}") from None
+        finally:
+            self._drop(connection)
+
+    def _address(self, connection: smtplib.SMTP, recipient: str, options: list[str]) -> None:
+        connection.ehlo_or_helo_if_needed()
+        code, text = connection.mail(self._settings.sender, options)
+        if code != 250:  # the sender is the same in every mail: no fault of this one
+            raise _lost_or(TemporaryMailError(_said(code, text)), code)
+        code, text = connection.rcpt(recipient)
+        if code not in (250, 251):
+            raise _lost_or(_refused(code, text), code)
+
     def _hand_over(self, connection: smtplib.SMTP, content: bytes, recipient: str) -> None:
         try:
             connection.ehlo_or_helo_if_needed()
             options = [f"size={len(content)}"] if connection.has_extn("size") else []
-            code, text = connection.mail(self._settings.sender, options)
-            if code != 250:  # the sender is the same in every mail: no fault of this one
-                raise _lost_or(TemporaryMailError(_said(code, text)), code)
-            code, text = connection.rcpt(recipient)
-            if code not in (250, 251):
-                raise _lost_or(_refused(code, text), code)
+            self._address(connection, recipient, options)
             code, text = connection.docmd("DATA")
             if code != 354:
                 raise _lost_or(_refused(code, text), code)

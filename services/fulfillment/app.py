@@ -56,7 +56,9 @@ def build(
     service = Service(NAME, backoff=backoff, instance=instance)
     service.attach(time, OnStart(prepare))
     retry = retry or Retry(reject=UNSTORABLE)
-    service.on(OrderPlaced, inbox=inbox, retry=retry, concurrency=settings.concurrency)(Fulfillment(warehouse).ship)
+    service.on(OrderPlaced, inbox=inbox, retry=retry, concurrency=settings.concurrency, dry_run=True)(
+        Fulfillment(warehouse).ship
+    )
     if settings.port is not None:
         service.attach(WebServer(HealthApp({"database": warehouse.check}), host=settings.host, port=settings.port))
     return FulfillmentApp(service, warehouse)
