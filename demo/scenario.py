@@ -42,14 +42,23 @@ class RefusedError(Exception):
 class Scenario:
     """Services, databases and mail sink, and the flow between them."""
 
-    def __init__(self, url: str, folder: Path, *, stock: dict[str, int], fail_rate: float, seed: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        *,
+        stock: dict[str, int],
+        fail_rate: float,
+        seed: int,
+        sink: MailSink | None = None,
+    ) -> None:
         self.flow = Flow(fail_rate, seed)
         # short delays: a demo that waits is no demo. No channel pause: failures here are random, no broken dependency
         retry = Retry(attempts=3 if fail_rate else 8, first=0.05, ceiling=1.0)
         backoff = Backoff(after=0)
         self._telling = Telling()
         self.bus = Bus(url, source=orders.NAME, middleware=[self.flow, self._telling])
-        self.sink = MailSink()
+        self.sink = sink or MailSink()
 
         def database(name: str) -> SecretStr:
             return SecretStr(f"sqlite:///{folder / name}.db")

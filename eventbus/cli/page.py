@@ -38,7 +38,7 @@ def page(
         str | None,
         typer.Option(envvar="EVENTBUS_PAGE_TOKEN", help="What one must know to enter; `new` makes one and tells it."),
     ] = None,
-    allow: Annotated[str, typer.Option(help="What the page may change, with a token: replay.", metavar="LIST")] = "",
+    allow: Annotated[str, typer.Option(help="What the page may change, with a token: replay,pause.", metavar="LIST")] = "",
     bodies: Annotated[bool, typer.Option("--bodies", help="Show texts of errors that may quote personal data.")] = False,
     services: Annotated[
         list[str] | None,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from eventbus.doctor.findings import Finding, fault, note, ok, warning
 from eventbus.engines.base import ChannelStats, TopicStats
-from eventbus.names import PARKED, is_dead_letter_topic, is_ephemeral
+from eventbus.names import PARKED, is_dead_letter_topic, is_ephemeral, is_internal
 from eventbus.service import Service
 
 Stats = Mapping[str, TopicStats]
@@ -97,7 +97,7 @@ def _orphans(stats: Stats, services: Sequence[Service]) -> Iterator[Finding]:
                 f"topic {name} keeps {topic_stats.depth:,} receipts of subscribers for the outbox that publishes "
                 f"{name.removesuffix(RECEIPTS)}; it takes them when it starts with Receipts, and nothing need be done",
             )
-        elif topic_stats.depth and not topic_stats.channels:
+        elif topic_stats.depth and not topic_stats.channels and not is_internal(name):
             yield warning(
                 "orphan channels",
                 f"topic {name} has {topic_stats.depth:,} messages and no channel: they wait for the first one",

@@ -18,7 +18,7 @@ from flask import Flask, Request, Response, session
 
 from eventbus.errors import ConfigurationError
 
-ACTIONS = ("replay",)
+ACTIONS = ("replay", "pause")
 """What `allow` may name."""
 _ENTERED, _WORD = "entered", "word"
 _LEAST = 16
@@ -29,7 +29,7 @@ _HEADERS: Mapping[str, str] = {
     "object-src 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer a browser sends forms with `Origin: null`
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
@@ -41,7 +41,7 @@ class Access:
 
     Attributes:
         token: what one must know to enter; None for everybody of this machine.
-        allow: what may be done, of ACTIONS; needs a token.
+        allow: what may be done, of ACTIONS; needs a token. `replay` has dry runs with it.
         shows_bodies: whether data of events and texts of errors are shown.
     """
 

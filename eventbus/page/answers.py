@@ -10,6 +10,7 @@ from gevent.lock import RLock
 
 from eventbus.contracts import Contract, View, impact, load_contracts, views_of
 from eventbus.dead_letters.groups import Group, Texts, grouped
+from eventbus.dead_letters.sight import USUAL
 from eventbus.doctor import examine
 from eventbus.errors import ContractError, EventBusError
 from eventbus.event import event_info, event_topic
@@ -78,7 +79,7 @@ class Answers:
         for name in counted:
             topic, _, channel = name.removesuffix(".dead").rpartition(".")
             if topic:
-                found.extend(grouped(bus.dead_letters(topic, channel).list(limit=_MOST_LETTERS), self._texts))
+                found.extend(grouped(bus.dead_letters(topic, channel).list(limit=_MOST_LETTERS), USUAL.texts, self._texts))
         found.sort(key=lambda group: (-group.count, group.key))
         total = sum(group.count for group in found)
         self._counted = counted

@@ -8,18 +8,21 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, redirect, render_template, request, url_for
 
+from eventbus.errors import EventBusError
 from eventbus.page.access import Access, is_same_origin
+from eventbus.page.acting import Acting
 from eventbus.page.answers import Answers
 from eventbus.page.journey import journey_of
 from eventbus.page.recent import Recent
 from eventbus.page.watch import Watch
+from eventbus.runtime.redaction import one_line
 
 _MOST_ASKED = 200
 """Longest text that is looked for, in characters."""
 _MOST_FOUND = 20
 
 
-def make_app(about: str, access: Access, watch: Watch, answers: Answers, recent: Recent) -> Flask:
+def make_app(about: str, access: Access, watch: Watch, answers: Answers, recent: Recent, acting: Acting) -> Flask:
     """Return the application.
 
     Args:
@@ -69,6 +72,40 @@ def make_app(about: str, access: Access, watch: Watch, answers: Answers, recent:
     @app.get("/find")
     def find() -> Any:
         return _asked(lambda text: {"found": [_summary(each) for each in recent.find(text, _MOST_FOUND)]}, may_be_empty=True)
+
+    @app.get("/ramps")
+    def ramps() -> Any:
+        return jsonify(acting.ramps())
+
+    def act(action: str, do: Callable[[str, str, str], Any]) -> Any:
+        refusal = access.refusal(request, action)
+        if refusal is not None:
+            return _problem(403, refusal)
+        given = request.get_json(silent=True)
+        texts = [given.get(name) if isinstance(given, dict) else None for name in ("topic", "channel", "key")]
+        if not all(isinstance(each, str) and len(each) <= _MOST_ASKED for each in texts):
+            return _problem(400, "give topic, channel and key as texts")
+        topic, channel, key = map(str, texts)
+        try:
+            done = do(topic, channel, key)
+        except EventBusError as error:
+            return _problem(409, one_line(str(error), most=500))
+        answers.forget("dead")
+        return jsonify(done or {})
+
+    @app.post("/rehearse")
+    def rehearse() -> Any:
+        return act("replay", acting.rehearse)
+
+    @app.post("/replay")
+    def replay() -> Any:
+        by = f"page, from {request.remote_addr}"
+        return act("replay", lambda topic, channel, key: acting.replay(topic, channel, key, by=by))
+
+    @app.post("/pause")
+    def pause() -> Any:
+        by = f"page, from {request.remote_addr}"
+        return act("pause", lambda topic, channel, key: acting.flow(topic, channel, is_paused=key == "pause", by=by))
 
     app.register_error_handler(404, lambda error: _problem(404, "there is no such page"))
     app.register_error_handler(405, lambda error: _problem(405, "that cannot be done here"))

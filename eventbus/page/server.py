@@ -8,6 +8,7 @@ from eventbus.dead_letters.sight import Sight
 from eventbus.errors import EventBusError
 from eventbus.outcomes import listen
 from eventbus.page.access import Access
+from eventbus.page.acting import Acting
 from eventbus.page.activity import Activity, activity_of
 from eventbus.page.answers import Answers
 from eventbus.page.app import make_app
@@ -53,7 +54,8 @@ class PageServer:
         self._watch = Watch(sources.bus.engine.stats, self._activity, interval=interval)
         answers = Answers(sources, Sight(with_personal=access.shows_bodies).texts)
         about = sources.about or f"{sources.bus.engine.scheme}://"
-        app = make_app(about, access, self._watch, answers, self._recent)
+        self._acting = Acting(sources.bus)
+        app = make_app(about, access, self._watch, answers, self._recent, self._acting)
         self._server = WebServer(app, host=host, port=port, limits=_LIMITS, hosts=names)
         self._listening: Any = None
 
@@ -82,6 +84,7 @@ class PageServer:
             self._listening.close()
             self._listening = None
         self._watch.close()
+        self._acting.close()
         self._server.stop_intake()
 
     def stop(self, timeout: float) -> None:

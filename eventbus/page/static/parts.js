@@ -58,6 +58,24 @@ export function clock(instant, digits = 0) {
   return new Date(instant * 1000).toISOString().slice(11, digits ? 20 + digits : 19);
 }
 
+// Returns whether the page may do something.
+export function may(action) {
+  return document.documentElement.dataset.allowed.split(" ").includes(action);
+}
+
+export async function act(path, given) {
+  try {
+    const answer = await fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "X-Word": document.documentElement.dataset.word },
+      body: JSON.stringify(given),
+    });
+    return await answer.json();
+  } catch {
+    return { problem: "the page's server does not answer" };
+  }
+}
+
 export async function ask(path) {
   try {
     const answer = await fetch(path, { headers: { Accept: "application/json" } });
