@@ -43,6 +43,7 @@ CAPTIONS = {
     "outcomes": "what became of deliveries",
     "page": "the flow in a browser",
     "publishing": "an event to confirmed bytes",
+    "rehearsal": "would a dead letter pass",
     "retry": "how often, how long",
     "runtime": "clock, chance, redaction",
     "service": "a named set of handlers",
