@@ -18,7 +18,7 @@ from eventbus.page.sources import Sources
 
 def page_of(scenario: Scenario, url: str, port: int) -> str:
     """Serve the page beside the scenario, on a free port where `port` is taken; return its address."""
-    sources = Sources(scenario.bus, scenario.services, "contracts", scenario.outboxes, shown_address(url))
+    sources = Sources(scenario.bus, scenario.services, "contracts", scenario.outboxes, about=shown_address(url))
     try:
         page = PageServer(sources, port=port)
         scenario.bus.attach(page)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from secrets import token_urlsafe
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import gevent
@@ -15,7 +15,7 @@ from eventbus.cli.doctor import given_services, outbox_of
 from eventbus.cli.options import AppDir, BusUrl, Contracts, Factory
 from eventbus.cli.session import interruptible, quietly, reported, say
 from eventbus.contracts.targets import import_from
-from eventbus.errors import ConfigurationError
+from eventbus.errors import ConfigurationError, EventBusError
 from eventbus.page.access import Access
 from eventbus.page.server import PageServer
 from eventbus.page.sources import Sources
@@ -47,11 +47,13 @@ def page(
     app_dir: AppDir = None,
     factory: Factory = False,
     contracts: Contracts = "contracts",
-    databases: Annotated[
+    database: Annotated[
+        str | None,
+        typer.Option(help="The journal, for journeys older than the page; that of the bus if it is one.", metavar="URL"),
+    ] = None,
+    outbox: Annotated[
         list[str] | None,
-        typer.Option(
-            "--database", envvar="EVENTBUS_DATABASE_URL", help="A database with an outbox to look at.", metavar="URL"
-        ),
+        typer.Option(envvar="EVENTBUS_DATABASE_URL", help="A database with an outbox to look at.", metavar="URL"),
     ] = None,
     bus: BusUrl = None,
 ) -> None:
@@ -76,11 +78,11 @@ def page(
             say(f"token: {token}")
         access = Access(token, frozenset(filter(None, allow.replace(" ", "").split(","))), bodies)
         found = given_services(services, factory)
-        outboxes = tuple(outbox_of(url, stack) for url in dict.fromkeys(databases or ()))
+        outboxes = tuple(outbox_of(url, stack) for url in dict.fromkeys(outbox or ()))
         open_bus = Bus(address, source="eventbus-page", settings=settings)
         stack.callback(open_bus.stop, grace=0.0)
         server = PageServer(
-            Sources(open_bus, found, contracts, outboxes, shown_address(address)),
+            Sources(open_bus, found, contracts, outboxes, _journal(database, address, stack), shown_address(address)),
             access=access,
             host=host,
             port=port,
@@ -91,6 +93,26 @@ def page(
             say(f"the page: {server.url}  (Ctrl-C ends it)")
             while True:
                 gevent.sleep(3600)
+
+
+def _journal(database: str | None, bus: str, stack: ExitStack) -> Any:
+    """Return what reads the journal, closed by `stack`; None where there is none and none was asked for."""
+    if database is None and urlsplit(bus).scheme not in ("sqlite", "postgresql"):
+        return None
+    try:
+        from eventbus.journal.reading import open_reading
+    except ModuleNotFoundError as error:
+        if database is None:
+            return None
+        raise ConfigurationError(f"--database needs the extra: pip install 'eventbus[sql]' ({error})") from None
+    try:
+        reading = open_reading(database or bus)
+    except EventBusError:
+        if database is None:
+            return None
+        raise
+    stack.callback(reading.close)
+    return reading
 
 
 def shown_address(url: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,17 +11,15 @@ from eventbus.errors import EventBusError
 from eventbus.page.access import Access, is_same_origin
 from eventbus.page.acting import Acting
 from eventbus.page.answers import Answers
-from eventbus.page.journey import journey_of
-from eventbus.page.recent import Recent
+from eventbus.page.chains import Chains
 from eventbus.page.watch import Watch
 from eventbus.runtime.redaction import one_line
 
 _MOST_ASKED = 200
 """Longest text that is looked for, in characters."""
-_MOST_FOUND = 20
 
 
-def make_app(about: str, access: Access, watch: Watch, answers: Answers, recent: Recent, acting: Acting) -> Flask:
+def make_app(about: str, access: Access, watch: Watch, answers: Answers, chains: Chains, acting: Acting) -> Flask:
     """Return the application.
 
     Args:
@@ -67,11 +64,11 @@ def make_app(about: str, access: Access, watch: Watch, answers: Answers, recent:
 
     @app.get("/journey")
     def journey() -> Any:
-        return _asked(lambda key: journey_of(recent.chain(key), time.time()) or _unknown(key))
+        return _asked(chains.journey)
 
     @app.get("/find")
     def find() -> Any:
-        return _asked(lambda text: {"found": [_summary(each) for each in recent.find(text, _MOST_FOUND)]}, may_be_empty=True)
+        return _asked(chains.find, may_be_empty=True)
 
     @app.get("/ramps")
     def ramps() -> Any:
@@ -116,30 +113,10 @@ def _asked(answer: Callable[[str], Any], *, may_be_empty: bool = False) -> Any:
     text = request.args.get("key", "").strip()
     if len(text) > _MOST_ASKED or not (text or may_be_empty):
         return _problem(400, f"give key: an id, a subject or a type of 1 to {_MOST_ASKED} characters")
-    return jsonify(answer(text))
-
-
-def _unknown(key: str) -> dict[str, str]:
-    return {
-        "problem": f"nothing was told of {key!r} since this page began. Services tell while a page is open; "
-        "at least 4 characters of an id are needed"
-    }
-
-
-def _summary(records: Any) -> dict[str, Any]:
-    first = min(records, key=lambda each: each.begin)
-    last = max(records, key=lambda each: each.end)
-    failed = [each for each in records if each.is_failure]
-    return {
-        "key": first.correlation or first.id,
-        "type": first.type,
-        "subject": next((each.subject for each in records if each.subject), None),
-        "source": first.source,
-        "at": last.end,
-        "failures": len(failed),
-        "last": last.outcome,
-        "error": last.error,
-    }
+    try:
+        return jsonify(answer(text))
+    except EventBusError as error:
+        return jsonify({"problem": one_line(str(error), most=500)})
 
 
 def _problem(status: int, text: str) -> tuple[Response, int]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from eventbus.journal.logged import Logged
 from eventbus.names import is_internal
 from eventbus.outcomes import Record
 
@@ -42,14 +43,20 @@ class _Event:
         return min(known, default=0.0)
 
 
-def journey_of(records: Iterable[Record], now: float) -> dict[str, Any] | None:
+def journey_of(records: Iterable[Record], now: float, logged: Iterable[Logged] = ()) -> dict[str, Any] | None:
     """Return the journey of a chain as JSON types; None where nothing is told of it.
 
     Args:
         records: all of one chain, in any order.
         now: seconds since 1970.
+        logged: its events, where a journal has them: also those of which nobody told anything.
     """
     events = _events(records)
+    for each in logged:
+        event = events.setdefault(each.id, _Event(each.id, cause=each.cause))
+        event.type, event.topic, event.source = each.type, each.topic, each.source
+        event.subject = event.subject or each.subject
+        event.published = each.time if event.published is None else event.published
     if not events:
         return None
     order = sorted(events.values(), key=lambda event: (event.began, event.id))
@@ -116,6 +123,8 @@ def _critical(events: dict[str, _Event]) -> frozenset[str]:
 
 
 def _lanes(event: _Event, critical: frozenset[str]) -> Iterable[dict[str, Any]]:
+    if not event.lanes and event.added is None and event.left is None:
+        yield _lane_of_silence(event, critical)
     if event.added is not None or event.left is not None:
         yield _lane_of_row(event, critical)
     for (topic, channel), runs in sorted(event.lanes.items(), key=lambda pair: pair[1][0].begin):
@@ -140,6 +149,26 @@ def _lane_of_row(event: _Event, critical: frozenset[str]) -> dict[str, Any]:
         "runs": 0,
         "state": state,
         "outcome": state,
+        "critical": event.id in critical,
+        "again": None,
+        "error": None,
+        "frame": None,
+    }
+
+
+def _lane_of_silence(event: _Event, critical: frozenset[str]) -> dict[str, Any]:
+    """Of an event that is in the journal, and of which no service told anything."""
+    return {
+        "id": event.id,
+        "who": event.source,
+        "what": "event",
+        "type": event.type,
+        "place": event.topic,
+        "begin": event.began,
+        "spans": [],
+        "runs": 0,
+        "state": "silent",
+        "outcome": "published; nobody told more",
         "critical": event.id in critical,
         "again": None,
         "error": None,
@@ -219,6 +248,8 @@ def _sentence(lanes: Sequence[dict[str, Any]], now: float) -> str:
     dropped = next((lane for lane in lanes if lane["outcome"] in ("dropped", "expired", "unhandled")), None)
     if dropped is not None:
         return f"{dropped['type']} was {dropped['outcome']} on {dropped['place']}{_because(dropped)}."
+    if all(lane["state"] == "silent" for lane in lanes):
+        return "It was published; no service told what became of it."
     return "All is handled; nothing waits."
 
 

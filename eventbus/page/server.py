@@ -12,6 +12,7 @@ from eventbus.page.acting import Acting
 from eventbus.page.activity import Activity, activity_of
 from eventbus.page.answers import Answers
 from eventbus.page.app import make_app
+from eventbus.page.chains import Chains
 from eventbus.page.recent import Recent
 from eventbus.page.sources import Sources
 from eventbus.page.watch import Watch
@@ -55,7 +56,7 @@ class PageServer:
         answers = Answers(sources, Sight(with_personal=access.shows_bodies).texts)
         about = sources.about or f"{sources.bus.engine.scheme}://"
         self._acting = Acting(sources.bus)
-        app = make_app(about, access, self._watch, answers, self._recent, self._acting)
+        app = make_app(about, access, self._watch, answers, Chains(self._recent, sources.journal), self._acting)
         self._server = WebServer(app, host=host, port=port, limits=_LIMITS, hosts=names)
         self._listening: Any = None
 

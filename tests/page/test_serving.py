@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import gevent
 import pytest
 
 from eventbus import Bus, ConfigurationError, Event, Reject, Service
+from eventbus.journal.reading import open_reading
 from eventbus.outcomes import Telling
 from eventbus.page.access import Access
 from eventbus.page.server import PageServer
@@ -174,3 +176,19 @@ def test_odd_questions_have_clear_answers(bus: Bus) -> None:
         assert ask(url, "/answers/nothing").status == 404 and ask(url, "/", method="DELETE").status == 405
         assert "no contracts" in str(ask(url, "/answers/health").tree) or ask(url, "/answers/health").tree["findings"]
         assert "problem" in ask(url, "/answers/contracts").tree, "there is no such folder"
+
+
+def test_what_was_before_the_page_comes_from_the_bus_that_keeps_it(tmp_path: Path) -> None:
+    with Bus(f"sqlite:///{tmp_path}/bus.db", source="till") as bus:
+        id = bus.publish(Paid(amount=1), subject="bill-78")
+        reading = open_reading(f"sqlite:///{tmp_path}/bus.db")
+        page = PageServer(Sources(bus, journal=reading))
+        page.start()
+        assert ask(page.url, "/find?key=bill-78").tree["found"][0]["last"] == "in the journal"
+        found = ask(page.url, f"/journey?key={id}").tree
+        assert found["sentence"] == "It was published; no service told what became of it."
+        assert (found["events"][0]["type"], found["lanes"][0]["place"]) == ("Paid", "paid")
+        assert "neither the journal" in ask(page.url, "/journey?key=nothing-of-it").tree["problem"]
+        page.stop_intake()
+        page.stop(1.0)
+        reading.close()
