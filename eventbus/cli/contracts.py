@@ -13,6 +13,7 @@ import typer
 from eventbus.cli.contract_codegen import codegen_command
 from eventbus.cli.contract_deploys import can_i_deploy_command, record_command
 from eventbus.cli.contract_options import FOLDER, GOLDEN, AsJson, AsSarif, Folder, Golden, Services, fail, say
+from eventbus.cli.contract_sunset import sunset_command
 from eventbus.cli.session import INCOMPATIBLE
 from eventbus.contracts.asyncapi import asyncapi
 from eventbus.contracts.catalogue import write_catalogue
@@ -289,3 +290,4 @@ def retire_command(
 app.command("can-i-deploy")(can_i_deploy_command)
 app.command("record")(record_command)
 app.command("codegen")(codegen_command)
+app.command("sunset")(sunset_command)

@@ -5,6 +5,6 @@ channel of the journal's own on each topic; where the bus keeps a log in the sam
 log and copies nothing. `open_reading` finds events and chains in it, for commands and for a page.
 """
 
-from eventbus.journal.reading import Chain, Logged, Reading, open_reading
+from eventbus.journal.reading import Chain, Logged, Reading, Use, Uses, open_reading
 
-__all__ = ["Chain", "Logged", "Reading", "open_reading"]
+__all__ = ["Chain", "Logged", "Reading", "Use", "Uses", "open_reading"]

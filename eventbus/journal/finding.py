@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from eventbus.errors import ConfigurationError, DatabaseUnreachableError, DecodeError
-from eventbus.journal.logged import Chain, Logged
+from eventbus.journal.logged import Chain, Logged, Uses
 from eventbus.journal.tables import events, records
+from eventbus.journal.using import uses
 from eventbus.outcomes import Record
 from eventbus.sql import Database
 from eventbus.wire.envelope import read_text
@@ -120,6 +121,10 @@ class TableReading:
             return None if correlation is None else _chain(connection, correlation)
 
         return self._read(look)
+
+    def uses(self, topic: str, type: str, version: int) -> Uses:
+        """As `Reading.uses`."""
+        return self._read(partial(uses, topic=topic, type=type, version=version))
 
     def close(self) -> None:
         """Close the database."""

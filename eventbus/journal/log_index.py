@@ -75,7 +75,7 @@ class LogSource:
                 read = [read_entry(topic, each.body, each.at, place=each.position) for each in page]
                 entries = [each for each in read if each is not None]
                 reached = {topic: page[-1].position}
-                return Taken(entries, len(read) - len(entries), partial(self._reached.update, reached), reached)
+                return Taken(entries, len(read) - len(entries), partial(self._reached.update, reached), reached, page[-1].at)
         return None
 
     def close(self) -> None:

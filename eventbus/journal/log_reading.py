@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -17,7 +18,7 @@ from sqlalchemy import Connection
 from eventbus.engines.sql.ids import base
 from eventbus.journal.entries import read_entry
 from eventbus.journal.finding import TableReading, answered
-from eventbus.journal.logged import Chain, Logged
+from eventbus.journal.logged import Chain, Logged, Uses
 from eventbus.journal.store import Store
 from eventbus.journal.topics import is_wanted
 from eventbus.sql import Database
@@ -53,6 +54,7 @@ class LogReading:
         self._reached: dict[int, int] = {}
         self._turn = RLock()
         self._is_prepared = False
+        self._begin: float | None = None
 
     def find(
         self,
@@ -85,6 +87,11 @@ class LogReading:
         self._look()
         return self._reading.chain(key)
 
+    def uses(self, topic: str, type: str, version: int) -> Uses:
+        """As `Reading.uses`."""
+        self._look()
+        return replace(self._reading.uses(topic, type, version), begin=self._begin)
+
     def close(self) -> None:
         """Close the databases."""
         self._reading.close()
@@ -114,6 +121,8 @@ class LogReading:
             return connection.execute(_run, bounds).all()
 
         rows = answered(self._bus, look)
+        if rows:
+            self._begin = min(rows[0].at, self._begin or rows[0].at)
         read = [read_entry(topic, bytes(body), at, with_body=True) for _, at, body in rows]
         self._store.write([each for each in read if each is not None], now=time.time())
         self._reached[number] = int(rows[-1][0]) if rows else last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from eventbus.outcomes import Record
@@ -51,3 +51,35 @@ class Chain:
     events: Sequence[Logged]
     records: Sequence[Record]
     is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Who sent a version of an event, or which channel had deliveries of it.
+
+    Attributes:
+        name: of the publishing service, or of the channel.
+        count: events, or records, in the journal.
+        last: time of the newest, in seconds since 1970.
+    """
+
+    name: str
+    count: int
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """What a journal knows of the use of one version of an event.
+
+    Attributes:
+        begin: when the journal begins, in seconds since 1970; None for an empty one.
+        senders: services that published it.
+        readers: channels with deliveries of it, as far as services told.
+        passed: of each channel of the topic, when the newest event was published that it has ended with, whatever its type.
+    """
+
+    begin: float | None
+    senders: Sequence[Use]
+    readers: Sequence[Use]
+    passed: Mapping[str, float]

@@ -12,11 +12,11 @@ from eventbus.errors import ConfigurationError, TablesNotReadyError
 from eventbus.journal.addresses import database_url
 from eventbus.journal.finding import TableReading, answered
 from eventbus.journal.log_reading import TOPICS, LogReading
-from eventbus.journal.logged import Chain, Logged
+from eventbus.journal.logged import Chain, Logged, Use, Uses
 from eventbus.journal.tables import events
 from eventbus.sql import Database
 
-__all__ = ["Chain", "Logged", "Reading", "open_reading"]
+__all__ = ["Chain", "Logged", "Reading", "Use", "Uses", "open_reading"]
 
 
 class Reading(Protocol):
@@ -66,6 +66,10 @@ class Reading(Protocol):
     def chain(self, key: str) -> Chain | None:
         """Return the chain that a key names: the id of one of its events, its correlation, the subject of one (of several
         chains the newest), or a beginning of an id that belongs to one chain alone; None where there is none."""
+        ...
+
+    def uses(self, topic: str, type: str, version: int) -> Uses:
+        """Return who sent a version of an event, and which channels had deliveries of it."""
         ...
 
     def close(self) -> None:

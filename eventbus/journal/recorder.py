@@ -89,7 +89,8 @@ class Recorder:
             return False
         entries = [] if taken is None else taken.entries
         reached = None if taken is None else taken.reached
-        count = self._patiently(lambda: self._store.write(entries, told, now=time.time(), reached=reached))
+        now = time.time() if taken is None or taken.at is None else taken.at
+        count = self._patiently(lambda: self._store.write(entries, told, now=now, reached=reached))
         self.written += count
         self.doubles += len(entries) - count
         self.records += len(told)

@@ -21,7 +21,7 @@ from eventbus.journal.entries import Entry, stored_bytes
 from eventbus.journal.tables import BATCH_BITS, VERSION, batches, events, metadata, positions, records, state
 from eventbus.outcomes import Record
 from eventbus.sql import Database
-from eventbus.sql.statements import insert_once
+from eventbus.sql.statements import insert_once, is_sqlite
 
 MOST_ROWS = 10_000
 """Most events, and most records, of one batch."""
@@ -88,7 +88,7 @@ class Store:
         """Write a batch, and return how many of its events were not there yet.
 
         Args:
-            now: seconds since 1970.
+            now: the time of the batch, in seconds since 1970; what is older by `keep` goes.
             reached: how far a log was read, by topic; written down with the batch.
 
         Raises:
@@ -100,9 +100,9 @@ class Store:
                 sa.update(state).values(batch=state.c.batch + 1).returning(state.c.batch, state.c.bytes)
             ).one()
             first = int(number) << BATCH_BITS
-            count = _insert(connection, events.name, _EVENT, [(first + n, *each) for n, each in enumerate(entries)])
+            count = _insert(connection, events, _EVENT, [(first + n, *each) for n, each in enumerate(entries)])
             rows = [(first + n, *astuple(each)) for n, each in enumerate(told)]
-            _insert(connection, records.name, _RECORD, rows)
+            _insert(connection, records, _RECORD, rows)
             added = _bytes_of(connection, first, entries, count) + _RECORD_BYTES * len(told)
             if count or told:
                 connection.execute(sa.insert(batches).values(number=number, at=now, bytes=added))
@@ -166,23 +166,39 @@ def journal_database(url: sa.URL, *, lock_timeout: float = 5.0) -> Database:
     return database
 
 
-def _insert(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> int:
+def _insert(connection: Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> int:
     """Insert rows that are not there yet; return how many."""
+    if not rows:
+        return 0
+    if not is_sqlite(connection):
+        # a column as an array: a parameter for each value costs three times as much
+        arrays = tuple(map(list, zip(*rows, strict=True)))
+        return connection.exec_driver_sql(_of_arrays(table, tuple(columns)), arrays).rowcount
     count = begin = 0
-    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     for size in _AT_ONCE:
         while len(rows) - begin >= size:
             values = tuple(chain.from_iterable(rows[begin : begin + size]))
-            count += connection.exec_driver_sql(_statement(table, tuple(columns), size, mark), values).rowcount
+            count += connection.exec_driver_sql(_of_values(table, tuple(columns), size), values).rowcount
             begin += size
     return count
 
 
-@lru_cache(maxsize=32)
-def _statement(table: str, columns: tuple[str, ...], size: int, mark: str) -> str:
+def _begin(table: sa.Table, columns: tuple[str, ...]) -> str:
     names = ", ".join(f'"{each}"' for each in columns)
-    row = f"({', '.join([mark] * len(columns))})"
-    return f"INSERT INTO {table} ({names}) VALUES {', '.join([row] * size)} ON CONFLICT DO NOTHING"
+    return f"INSERT INTO {table.name} ({names})"
+
+
+@lru_cache(maxsize=32)
+def _of_values(table: sa.Table, columns: tuple[str, ...], size: int) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    return f"{_begin(table, columns)} VALUES {', '.join([row] * size)} ON CONFLICT DO NOTHING"
+
+
+@lru_cache(maxsize=8)
+def _of_arrays(table: sa.Table, columns: tuple[str, ...]) -> str:
+    kinds = {sa.Integer: "int4", sa.BigInteger: "int8", sa.Double: "float8", sa.Text: "text", sa.LargeBinary: "bytea"}
+    arrays = ", ".join(f"%s::{kinds[type(table.c[each].type)]}[]" for each in columns)
+    return f"{_begin(table, columns)} SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING"
 
 
 def _bytes_of(connection: Connection, first: int, entries: Sequence[Entry], count: int) -> int:

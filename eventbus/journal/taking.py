@@ -20,6 +20,7 @@ class Taken:
         entries: of the events.
         unreadable: how many messages were no events.
         reached: how far a log was read, by topic.
+        at: when the newest of them was published, in seconds since 1970, by the clock of the log; None for now.
         done: to be called once all of it is committed.
     """
 
@@ -27,6 +28,7 @@ class Taken:
     unreadable: int
     done: Callable[[], None]
     reached: Mapping[str, int] = field(default_factory=dict)
+    at: float | None = None
 
 
 class Source(Protocol):

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,49 +13,16 @@ from eventbus import Bus, Personal, Service
 from eventbus.cli.amounts import read_size, read_span
 from eventbus.errors import ConfigurationError
 from eventbus.event import Event
-from eventbus.journal.entries import Entry, entry_of
-from eventbus.journal.store import Store
-from eventbus.outcomes import Record
-from eventbus.sql import Database
-from eventbus.wire.codec import CODECS, decode
+from eventbus.journal.entries import entry_of
+from eventbus.wire.codec import decode
 from eventbus.wire.envelope import Envelope
-from tests.cli.kit import Done, Shop
 from tests.journal.events import ORDERS, Placed
+from tests.journal.kept import AT, ENCODE, Journal, envelope, kept
 from tests.nsqd import Nsqd
 from tests.outcomes.records import record
 from tests.waiting import eventually, stays
 
-AT = 1_800_000_000.0
 EVIL = "\x1b]0;evil\x07"
-ENCODE = CODECS["msgpack"]().encode
-
-
-def envelope(id: str, data: Any = None, **others: Any) -> Envelope:
-    return Envelope(id, "orders", "OrderPlaced", "2027-01-15T08:00:00Z", data, version=1, **others)
-
-
-def kept(each: Envelope, topic: str = ORDERS, *, with_body: bool = True) -> Entry:
-    return entry_of(topic, ENCODE(each), AT, with_body=with_body)
-
-
-class Journal:
-    """A journal of this test, and the commands on it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.shop = Shop(folder)
-        self.url = f"sqlite:///{folder}/journal.db"
-        self._database = Database(self.url)
-        self._store = Store(self._database)
-        self._store.prepare()
-
-    def holds(self, *entries: Entry, told: tuple[Record, ...] = ()) -> None:
-        self._store.write(entries, told, now=AT)
-
-    def run(self, *words: str, **variables: str) -> Done:
-        return self.shop.run("journal", *words, EVENTBUS_JOURNAL_URL=self.url, **variables)
-
-    def close(self) -> None:
-        self._database.close()
 
 
 @pytest.fixture
