@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 
+from benchmarks import telling
 from benchmarks.nsqd import ROOT, Server, server
 from benchmarks.order import SERVICE, caused, make_order
 from benchmarks.roles import TOPIC
@@ -61,6 +62,7 @@ def rows(rounds: int) -> list[Row]:
             *_waiting(nsqd, rounds),
             *_latency(nsqd, rounds),
             *_observing(nsqd, rounds),
+            *telling.rows(nsqd, rounds),
             *_memory(nsqd),
         ]
 

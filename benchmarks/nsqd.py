@@ -44,9 +44,9 @@ class Server:
         for channel in channels:
             self.post("/channel/create", topic=topic, channel=channel)
 
-    def role(self, name: str, *arguments: object) -> str:
+    def role(self, name: str, *arguments: object, module: str = "benchmarks.roles") -> str:
         """Run a role of ours in a process of its own; return what it printed."""
-        command = [sys.executable, "-m", "benchmarks.roles", name, self.url, *map(str, arguments)]
+        command = [sys.executable, "-m", module, name, self.url, *map(str, arguments)]
         return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=300).stdout.strip()
 
     def rate(self, name: str, *arguments: object) -> float:

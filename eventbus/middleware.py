@@ -80,6 +80,11 @@ class Middleware:
     def settled(self, outcome: Outcome, context: Context, error: BaseException | None) -> None:
         """After a delivery got its answer; must not raise. The context knows when it ran, and when it comes again."""
 
+    def passes_over(self, envelope: Envelope) -> bool:
+        """Whether `settled` need not be called for an event that was handled at its first attempt: asked before anything is
+        made for the call, which costs more than many a handler. Must not raise."""
+        return False
+
     def relayed(self, state: RowState, topic: str, bodies: Sequence[bytes]) -> None:
         """After rows of an outbox changed their state and the change is committed; `bodies` are their events' bytes. Must
         not raise, and may run in a thread."""

@@ -195,7 +195,7 @@ class Dispatcher:
 
     @property
     def counts(self) -> Counter[Outcome]:
-        """Deliveries by what became of them."""
+        """Deliveries that were not handled, by what became of them."""
         return self._acknowledger.observers.counts
 
     @property
@@ -218,7 +218,7 @@ class Dispatcher:
         subscription = self.subscription
         if subscription is None:
             return
-        answered = self.handled + sum(self.counts.values()) - self.counts[Outcome.HANDLED]
+        answered = self.handled + sum(self.counts.values())
         self.waits.tick(now)
         parking = [*self._acknowledger.parking(), *self.waits.held()]
         begun = self.execution.held(self._routes)

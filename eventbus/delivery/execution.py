@@ -21,7 +21,7 @@ from eventbus.delivery.received import Received
 from eventbus.delivery.routes import Route
 from eventbus.delivery.running import RunningInvocations
 from eventbus.engines.base import Delivery
-from eventbus.middleware import Outcome, RunObserver
+from eventbus.middleware import RunObserver
 from eventbus.runtime.guarded_log import guarded_log
 from eventbus.runtime.tracebacks import stack_of
 
@@ -144,9 +144,7 @@ class Executor:
             for item in items:
                 self._acknowledger.log.write(logging.DEBUG, "handled", item.envelope, item.attempt)
         if self._outcomes.wanted:
-            self._outcomes.ran(items, began, ended)
-            for item in items:
-                self._outcomes.settled(Outcome.HANDLED, item.envelope, item.delivery, attempt=item.attempt)
+            self._outcomes.handled(items, began, ended)
 
     def _failed(self, route: Route, items: Sequence[Received], error: BaseException) -> bool:
         """Answer what a failed run was given; return whether the worker was killed meanwhile.

@@ -20,7 +20,7 @@ class Observers:
     """Those of one dispatcher.
 
     Attributes:
-        counts: deliveries by outcome; those that were simply handled are counted where they are run.
+        counts: deliveries by outcome, without those that were handled, which are counted where they are run.
         wanted: whether anybody wants to be told.
     """
 
@@ -42,8 +42,24 @@ class Observers:
         self._runs.clear()
 
     def ran(self, items: Iterable[Received], began: float, ended: float) -> None:
-        """Note the monotonic instants of a run, for those who are told of its deliveries' outcome."""
+        """Note the monotonic instants of a run that failed, for those who are told of its deliveries' outcome."""
         self._runs.update((id(item.delivery), (began, ended)) for item in items)
+
+    def handled(self, items: Iterable[Received], began: float, ended: float) -> None:
+        """Tell of deliveries whose handler returned, with the monotonic instants of their run."""
+        for item in items:
+            envelope, context = item.envelope, None
+            is_plain = item.attempt == 1 and envelope.replay_for is None
+            for observer in self._observers:
+                try:
+                    if is_plain and observer.passes_over(envelope):
+                        continue
+                    if context is None:
+                        context = self._source.make_context(envelope, item.delivery, item.attempt)
+                        context.run = began, ended
+                    observer.settled(Outcome.HANDLED, context, None)
+                except BaseException as fault:  # an observer's fault is not the delivery's
+                    self._complain(observer, fault)
 
     def forget(self, delivery: Delivery) -> None:
         """Forget the run of a delivery that has no outcome."""
@@ -59,7 +75,7 @@ class Observers:
         attempt: int | None = None,
         again: float | None = None,
     ) -> None:
-        """Count an outcome and tell of it.
+        """Count an outcome of a delivery that was not handled, and tell of it.
 
         Args:
             attempt: number of the run; what the engine counts unless given.
@@ -75,5 +91,8 @@ class Observers:
             try:
                 observer.settled(outcome, context, error)
             except BaseException as fault:  # an observer's fault is not the delivery's
-                told = self._log.tell(fault)
-                log.error("middleware %r failed in settled(): %s", observer, told, extra={"stack": stack_of(fault)})
+                self._complain(observer, fault)
+
+    def _complain(self, observer: Middleware, fault: BaseException) -> None:
+        told = self._log.tell(fault)
+        log.error("middleware %r failed in settled(): %s", observer, told, extra={"stack": stack_of(fault)})

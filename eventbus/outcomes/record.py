@@ -7,8 +7,9 @@ comes in was written by anybody who may publish, so each value is checked, and n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from math import isfinite
+from operator import attrgetter
 from typing import Any, Literal, get_args
 
 from eventbus.errors import DecodeError
@@ -99,7 +100,10 @@ class Record:
 
     def to_wire(self) -> list[Any]:
         """Return the array that goes on the wire."""
-        return list(astuple(self))
+        return list(_values(self))
+
+
+_values = attrgetter(*(each.name for each in fields(Record)))
 
 
 def _text(most: int, *, is_optional: bool = False, may_be_empty: bool = False) -> Callable[[str, Any], None]:

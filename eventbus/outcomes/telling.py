@@ -43,7 +43,7 @@ _MOST = 4000
 _AT_ONCE = 250
 _TIMEOUT = 2.0
 _AGAIN = 5.0
-_FAILURES = frozenset({Outcome.RETRIED, Outcome.PARKED, Outcome.DROPPED, Outcome.RETURNED})
+_TOLD_ANYWAY = frozenset({Outcome.HANDLED, Outcome.RETRIED, Outcome.PARKED, Outcome.DROPPED, Outcome.RETURNED})
 
 
 class Telling(Middleware):
@@ -139,15 +139,21 @@ class Telling(Middleware):
 
     # -- what is told -------------------------------------------------------------------------------------------------
 
+    def passes_over(self, envelope: Envelope) -> bool:
+        """Whether an event's chain is left out, since there is much to tell."""
+        if self._mask and crc32(envelope.correlation_id.encode()) & self._mask:
+            self._passed_over += 1
+            return True
+        return False
+
     def settled(self, outcome: Outcome, context: Context, error: BaseException | None) -> None:
         """Note what became of a delivery."""
         envelope = context.envelope
-        # what failed before, or is replayed, is told to its end
-        is_plain = context.attempt == 1 and envelope.replay_for is None and outcome not in _FAILURES
-        if is_plain and self._mask and crc32(envelope.correlation_id.encode()) & self._mask:
-            self._passed_over += 1
+        if is_internal(context.topic) or self._is_full():
             return
-        if is_internal(context.topic):
+        # what failed before, or is replayed, is told to its end; whether what was simply handled is told was asked before
+        is_plain = context.attempt == 1 and envelope.replay_for is None and outcome not in _TOLD_ANYWAY
+        if is_plain and self.passes_over(envelope):
             return
         end = time.time()
         begin = end
@@ -155,7 +161,7 @@ class Telling(Middleware):
             ended = time.monotonic() - context.run[1]
             end -= ended
             begin = end - (context.run[1] - context.run[0])
-        self._note(
+        self._records.append(
             Record(
                 outcome=outcome.value,
                 topic=context.topic,
@@ -189,13 +195,12 @@ class Telling(Middleware):
                 envelope = decode(body)
             except DecodeError:
                 continue
-            if self._mask and crc32(envelope.correlation_id.encode()) & self._mask:
-                self._passed_over += 1
+            if self.passes_over(envelope) or self._is_full():
                 continue
             published = _published(envelope)
             if state == "published" and published is not None:
-                self._note(self._row("added", topic, envelope, published, published))
-            self._note(self._row(state, topic, envelope, published, now))
+                self._records.append(self._row("added", topic, envelope, published, published))
+            self._records.append(self._row(state, topic, envelope, published, now))
 
     def _row(self, state: Any, topic: str, envelope: Envelope, published: float | None, now: float) -> Record:
         return Record(
@@ -217,12 +222,13 @@ class Telling(Middleware):
             end=now,
         )
 
-    def _note(self, record: Record) -> None:
-        if len(self._records) >= _MOST:
-            self._untold += 1
-            self.dropped += 1
-        else:
-            self._records.append(record)
+    def _is_full(self) -> bool:
+        """Whether there is no room for another record; it is counted as dropped then."""
+        if len(self._records) < _MOST:
+            return False
+        self._untold += 1
+        self.dropped += 1
+        return True
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
