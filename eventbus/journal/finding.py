@@ -163,11 +163,9 @@ def _searches(text: str) -> Sequence[sa.Select[Any] | None]:
     """Return queries for the numbers of candidates, one for each index that may find the text; None for all rows."""
     if not text:
         return (None,)
-    found = [_exactly(events.c.correlation, text), _exactly(events.c.type, text)]
-    if len(text) < LEAST_BEGINNING:
-        found += [_exactly(events.c.id, text), _exactly(events.c.subject, text)]
-    else:
-        found += [_beginning(events.c.id, text), _beginning(events.c.subject, text)]
+    found = [_exactly(each, text) for each in (events.c.id, events.c.correlation, events.c.subject, events.c.type)]
+    if len(text) >= LEAST_BEGINNING:
+        found += [_beginning(each, text) for each in (events.c.id, events.c.subject)]
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from eventbus.errors import ConfigurationError, TablesNotReadyError
-from eventbus.journal import Reading, open_reading
+from eventbus.journal import Reading, finding, open_reading
 from eventbus.journal.finding import MOST_EVENTS, behind
 from eventbus.journal.tables import events, metadata, records
 from eventbus.outcomes import Record
@@ -97,6 +97,13 @@ def test_text_that_no_event_can_have_finds_nothing(journal: Journal, text: str) 
     journal.holds(event(1, "plain"))
     assert journal.ids(text) == [] and journal.ids(subject=text) == [] and journal.ids(type=text) == []
     assert journal.reading.chain(text) is None
+
+
+def test_what_begins_so_hides_nothing_that_is_called_so(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "_CANDIDATES", 10)
+    journal.holds(event(0, "0000", subject="5f51"), *(event(n, f"0000-{n}", subject=f"5f51-{n}") for n in range(1, 50)))
+    assert "0000" in journal.ids("0000") and "0000" in journal.ids("5f51")
+    assert len(journal.ids("0000")) == 11
 
 
 def test_chain_is_found_by_each_of_its_names(journal: Journal) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,17 @@ def test_what_services_tell_is_written_beside_the_events(
     assert [each.type for each in chain.events] == ["Placed", "Shipped"]
     assert chain.events[1].cause == id == chain.correlation
     assert [(each.outcome, each.service, each.id) for each in chain.records] == [("handled", "fulfillment", id)]
+
+
+def test_database_that_is_locked_is_waited_for(nsq_bus: Bus, nsqd: Nsqd, tmp_path: Path, ends: Ends) -> None:
+    nsq_bus.engine.declare(ORDERS, [CHANNEL])
+    journalist = ends(Journalist(nsqd.url, f"sqlite:///{tmp_path}/j.db", folder=tmp_path))
+    eventually(lambda: nsq_bus.engine.stats()[ORDERS].channels[CHANNEL].subscribers > 0, "its subscription")
+    held = ends(sqlite3.connect(tmp_path / "j.db", isolation_level=None))
+    held.execute("BEGIN IMMEDIATE")
+    ids = published(nsq_bus, 10)
+    eventually(lambda: "the journal waits for its database" in journalist.process.output(), "word of it")
+    assert journalist.ids() == []
+    held.execute("ROLLBACK")
+    wait_for(journalist, len(ids))
+    assert sorted(journalist.ids()) == sorted(ids)

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import gevent
 import pytest
 import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from eventbus.errors import ConfigurationError
-from eventbus.journal.entries import stored_bytes
+from eventbus.errors import ConfigurationError, DecodeError, EncodeError
+from eventbus.journal.entries import entry_of, stored_bytes
+from eventbus.journal.finding import TableReading
 from eventbus.journal.store import Store
 from eventbus.journal.tables import batches, events, records, state
 from eventbus.sql import Database
 from eventbus.testing.databases import failing_commits
+from eventbus.wire.codec import CODECS
+from eventbus.wire.envelope import Envelope
 from tests.journal.events import entry
 from tests.outcomes.records import record
+from tests.postgres import own_database
 
 
 @pytest.fixture
 def database(new_database: Callable[..., Database]) -> Database:
     return new_database()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def texts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, TableReading]]:
+    """A journal for all examples, and its reading."""
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            url = f"sqlite:///{tmp_path_factory.mktemp('texts')}/journal.db"
+        else:
+            url = stack.enter_context(own_database(request.getfixturevalue("postgres_server")))
+        database = stack.enter_context(Database(url))
+        yield prepared(database), TableReading(database)
 
 
 def prepared(database: Database, **limits: Any) -> Store:
@@ -148,3 +167,26 @@ def test_tables_of_a_newer_version_are_refused(database: Database) -> None:
 def test_limits_that_keep_nothing_are_refused(new_database: Callable[..., Database], limits: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="above 0"):
         Store(new_database(), **limits)
+
+
+_TEXT = st.text(min_size=1, max_size=20) | st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=20)
+
+
+@given(ids=st.lists(_TEXT, min_size=1, max_size=5), subject=_TEXT | st.none(), cause=_TEXT | st.none(), kind=_TEXT)
+@settings(max_examples=60)
+def test_whatever_readers_take_is_written_and_found(
+    texts: tuple[Store, TableReading], ids: list[str], subject: str | None, cause: str | None, kind: str
+) -> None:
+    store, reading = texts
+    for id in ids:
+        sent = Envelope(id, kind, kind, "2027-01-15T08:00:00Z", None, subject=subject, causation_id=cause, correlation_id=id)
+        try:
+            found = entry_of("t", CODECS["msgpack"]().encode(sent), 1.0)
+        except (DecodeError, EncodeError):
+            reading.find(id, type=kind)  # is no error, whatever is asked
+            reading.chain(id)
+            continue
+        store.write([found], now=1.0)
+        assert id in [each.id for each in reading.find(id, type=kind, limit=1000)]
+        chain = reading.chain(id)
+        assert chain is not None and id in [each.id for each in chain.events]
