@@ -21,7 +21,7 @@ import urllib3
 
 PROJECT = Path(__file__).parent.parent
 _PORTS = (
-    *("ORDERS_HTTP", "MAILDEV_HTTP", "NSQADMIN_HTTP", "NSQLOOKUPD1_HTTP", "NSQLOOKUPD2_HTTP"),
+    *("ORDERS_HTTP", "MAILDEV_HTTP", "NSQADMIN_HTTP", "PAGE_HTTP", "NSQLOOKUPD1_HTTP", "NSQLOOKUPD2_HTTP"),
     *("NSQD1_TCP", "NSQD1_HTTP", "NSQD2_TCP", "NSQD2_HTTP"),
 )
 
@@ -87,6 +87,8 @@ class Stack:
         subprocess.run(["sh", "docker/make-secrets.sh", self._secrets.name], cwd=PROJECT, check=True)
         self.api = f"http://127.0.0.1:{self._environment['ORDERS_HTTP']}"
         self.maildev = f"http://127.0.0.1:{self._environment['MAILDEV_HTTP']}"
+        self.page = f"http://127.0.0.1:{self._environment['PAGE_HTTP']}"
+        self.page_token = (Path(self._secrets.name) / "page_token").read_text()
         self._http = urllib3.PoolManager(maxsize=16, retries=False, timeout=30.0)
         self._mails: dict[str, str] = {}
         self.began = time.monotonic()

@@ -4,8 +4,9 @@ set -eu
 folder=${1:-secrets}
 mkdir -p "$folder"
 chmod 700 "$folder" # the files are read by the users of the containers, so the folder keeps others on this machine out
-for name in postgres orders_owner orders fulfillment_owner fulfillment email_owner email; do
-  file=$folder/${name}_password
+for name in postgres_password orders_owner_password orders_password fulfillment_owner_password fulfillment_password \
+  email_owner_password email_password page_token; do
+  file=$folder/$name
   [ -s "$file" ] && continue
   head -c 24 /dev/urandom | base64 | tr -d '\n' >"$file"
   chmod 444 "$file"

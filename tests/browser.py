@@ -111,9 +111,10 @@ class Browser:
         for kind in ("rawKeyDown", "keyUp"):
             self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
-    def whole_picture(self) -> bytes:
-        """Return a PNG of all of the page."""
+    def whole_picture(self, *, most: int = 10_000) -> bytes:
+        """Return a PNG of all of the page, or of its first `most` pixels."""
         width, height = self.value("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
+        height = min(height, most)
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         found = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         return base64.b64decode(found["data"])

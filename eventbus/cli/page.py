@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from secrets import token_urlsafe
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -37,6 +38,12 @@ def page(
     token: Annotated[
         str | None,
         typer.Option(envvar="EVENTBUS_PAGE_TOKEN", help="What one must know to enter; `new` makes one and tells it."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="EVENTBUS_PAGE_TOKEN_FILE", exists=True, dir_okay=False, help="A file with the token, as containers have."
+        ),
     ] = None,
     allow: Annotated[str, typer.Option(help="What the page may change, with a token: replay,pause.", metavar="LIST")] = "",
     bodies: Annotated[bool, typer.Option("--bodies", help="Show texts of errors that may quote personal data.")] = False,
@@ -76,6 +83,8 @@ def page(
         if token == "new":
             token = token_urlsafe(24)
             say(f"token: {token}")
+        if token_file is not None and token is None:
+            token = token_file.read_text(encoding="utf-8", errors="replace").strip()
         access = Access(token, frozenset(filter(None, allow.replace(" ", "").split(","))), bodies)
         found = given_services(services, factory)
         outboxes = tuple(outbox_of(url, stack) for url in dict.fromkeys(outbox or ()))

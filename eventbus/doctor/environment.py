@@ -19,19 +19,9 @@ from eventbus.wire.scanning import PURE, READER
 _LEAST = {"gevent": "26.9", "gnsq": "1.0.2", "msgpack": "1.2.1", "pydantic": "2.12"}
 _FILES = 4096
 _COMMANDS = {
-    *("APP_DIR", "BLOCKING_LIMIT", "BURST", "CONCURRENCY", "CONTRACTS_FROM", "FACTORY", "FAILPOINTS", "HEALTH_HOST"),
-    *(
-        "DATABASE_URL",
-        "PAGE_TOKEN",
-        "HEALTH_PORT",
-        "LOG_FORMAT",
-        "LOG_LEVEL",
-        "MAX_MESSAGES",
-        "RELOAD",
-        "PURE",
-        "WAIT",
-        "WORKERS",
-    ),
+    *("APP_DIR", "BLOCKING_LIMIT", "BURST", "CONCURRENCY", "CONTRACTS_FROM", "DATABASE_URL", "FACTORY", "FAILPOINTS"),
+    *("HEALTH_HOST", "HEALTH_PORT", "LOG_FORMAT", "LOG_LEVEL", "MAX_MESSAGES", "PAGE_TOKEN", "PAGE_TOKEN_FILE", "PURE"),
+    *("RELOAD", "WAIT", "WORKERS"),
 }
 """Variables that commands and parts of the library read, beside those of the settings."""
 

@@ -5,12 +5,14 @@ Needs nothing but a working `docker compose`.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import urllib3
 
 from demo.orders_file import make_orders
 from demo.stack import Stack, StackError, StackLedger, why_not
@@ -134,6 +136,35 @@ def test_mails_wait_while_the_mail_server_is_away(shop: Shop) -> None:
     time.sleep(5.0)
     shop.stack.docker("start", victim)
     shop.balances()
+
+
+def test_the_page_follows_an_order_over_all_containers(shop: Shop) -> None:
+    http = urllib3.PoolManager(retries=False, timeout=30.0)
+    page = shop.stack.page
+    assert http.request("GET", f"{page}/flow").status == 401, "not without the token"
+    entered = http.request(
+        "POST",
+        f"{page}/enter",
+        fields={"token": shop.stack.page_token},
+        encode_multipart=False,
+        headers={"Origin": page},
+        redirect=False,
+    )
+    assert entered.status == 302
+    cookie = {"Cookie": entered.headers["Set-Cookie"].partition(";")[0]}
+    (order,) = make_orders(1, seed=4711)
+    id = shop.stack.place(order.body)
+    shop.placed += 1
+    shop.balances()
+    deadline = time.monotonic() + 60
+    while True:
+        found = json.loads(http.request("GET", f"{page}/journey?key={id}", headers=cookie).data)
+        types = {each["type"] for each in found.get("events", ())}
+        if {"OrderPlaced", "MailPrepared", "OrderConfirmed"} <= types or time.monotonic() > deadline:
+            break
+        time.sleep(1.0)
+    assert {"OrderPlaced", "MailPrepared", "OrderConfirmed"} <= types, found
+    assert {each["source"] for each in found["events"]} == {"orders", "fulfillment", "email_confirmation"}
 
 
 def test_stopping_drains(shop: Shop) -> None:

@@ -73,7 +73,7 @@ def test_all_panels_can_be_read_by_everybody(chromium: Browser, demo: str, width
     shows(chromium, "#picture", "orders_placed")
     shows(chromium, "#journey-body", "OrderPlaced")
     shows(chromium, "#contracts-body", "orders_placed OrderPlaced v1")
-    shows(chromium, "#health-body", "contracts")
+    shows(chromium, "#health-body", "checks are well")
     chromium.value("[...document.querySelectorAll('#journey-body a')][0].click()")
     shows(chromium, "#sentence", "nothing waits")
     chromium.value("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
@@ -85,7 +85,7 @@ def test_all_panels_can_be_read_by_everybody(chromium: Browser, demo: str, width
     )
     assert json.loads(found) == []
     assert chromium.faults == []
-    if PICTURES:
+    if PICTURES and width != 640:
         chromium.value("document.querySelectorAll('details').forEach((each) => { each.open = false; })")
         path = ROOT / PICTURES / f"page-{width}-{'dark' if is_dark else 'light'}.png"
         path.parent.mkdir(exist_ok=True)

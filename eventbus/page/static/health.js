@@ -12,9 +12,17 @@ export async function refresh() {
   about.textContent = answer.problem ? "" : bad.length ? `${count(bad.length)} to look at` : "well";
   show(body, answer, () => (answer.problem
     ? el("p", { role: "alert" }, answer.problem)
-    : el("ul", { class: "findings" }, [...answer.findings].sort((one, other) => order(one) - order(other)).map((each) => (
-      el("li", { class: each.level }, el("b", {}, `${GLYPHS[each.level]} ${each.level} `), `${each.check}: ${each.text}`,
-        each.mend ? el("div", { class: "mend" }, each.mend) : null))))));
+    : [list(answer.findings.filter((each) => each.level !== "ok")), well(answer.findings.filter((each) => each.level === "ok"))]));
+}
+
+function list(findings) {
+  return el("ul", { class: "findings" }, [...findings].sort((one, other) => order(one) - order(other)).map((each) => (
+    el("li", { class: each.level }, el("b", {}, `${GLYPHS[each.level]} ${each.level} `), `${each.check}: ${each.text}`,
+      each.mend ? el("div", { class: "mend" }, each.mend) : null))));
+}
+
+function well(findings) {
+  return el("details", {}, el("summary", { "data-focus": "well" }, `${count(findings.length)} checks are well`), list(findings));
 }
 
 function order(finding) {
