@@ -10,33 +10,9 @@ from contextlib import contextmanager
 import gevent
 import pytest
 
-PATIENCE = 300.0
-"""Seconds that anything may take on a busy machine before it counts as hung. No verdict hangs on how fast a machine is:
-what a test waits for comes within this, and what it measures is virtual time, a count or a ratio."""
+from eventbus.testing.conformance.waiting import PATIENCE, eventually, stays
 
-
-def eventually(condition: Callable[[], object], what: str = "the condition", timeout: float = PATIENCE) -> None:
-    """Return as soon as `condition()` is true; fail after `timeout` seconds.
-
-    It is asked after 5 ms, and ever less often: a question costs processor time that others wait for.
-    """
-    began = time.monotonic()
-    while not condition():
-        waited = time.monotonic() - began
-        if waited > timeout:
-            raise AssertionError(f"{what} did not come true within {timeout:g} s")
-        gevent.sleep(min(0.1, max(0.005, waited / 10)))
-
-
-def stays(condition: Callable[[], object], seconds: float, what: str = "the condition") -> None:
-    """Fail as soon as `condition()` is false within `seconds`.
-
-    For what must never be: a slow machine makes it see less, and never fail what is right.
-    """
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert condition(), f"{what} did not stay true"
-        gevent.sleep(0.01)
+__all__ = ["PATIENCE", "eventually", "fails_until_it_says", "hub_turns", "stays"]
 
 
 @contextmanager

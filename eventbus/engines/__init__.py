@@ -6,9 +6,32 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
-from eventbus.engines.base import Engine
+from eventbus.engines.base import (
+    ChannelStats,
+    Delivery,
+    Engine,
+    Log,
+    Past,
+    Receiver,
+    Subscription,
+    TopicStats,
+)
+from eventbus.engines.url import read_options
 from eventbus.errors import UnknownEngineError
 from eventbus.runtime.clock import Clock
+
+__all__ = [
+    "ChannelStats",
+    "Delivery",
+    "Engine",
+    "Log",
+    "Past",
+    "Receiver",
+    "Subscription",
+    "TopicStats",
+    "open_engine",
+    "read_options",
+]
 
 BUILT_IN = {
     "memory": "eventbus.engines.memory:open_memory",

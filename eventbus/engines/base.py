@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from eventbus.runtime.clock import Clock
@@ -197,6 +198,8 @@ class Log(Protocol):
 class Engine(Protocol):
     """Carries messages from topics to channels: each channel gets a copy of all, subscribers of a channel share.
 
+    An engine may derive from it: what most do alike is written here.
+
     Attributes:
         clock: the time that this engine lives by.
         max_message_bytes: longest body.
@@ -210,8 +213,8 @@ class Engine(Protocol):
     max_message_bytes: int
     max_delay: float
     scheme: str
-    preferred: Mapping[str, Any]
-    counts_runs: bool
+    preferred: Mapping[str, Any] = MappingProxyType({})
+    counts_runs: bool = False
 
     def publish(self, topic: str, body: bytes, *, delay: float, timeout: float) -> None:
         """Return once the engine has the message. Blocks at most `timeout` seconds.
@@ -223,7 +226,8 @@ class Engine(Protocol):
 
     def publish_many(self, topic: str, bodies: Sequence[bytes], *, timeout: float) -> None:
         """Publish several messages; returns once the engine has them all. On an error some may have been taken."""
-        ...
+        for body in bodies:
+            self.publish(topic, body, delay=0.0, timeout=timeout)
 
     def publish_foreign(self, topic: str, body: bytes, *, timeout: float) -> None:
         """Publish bytes that the engine itself delivered, also where they are longer than `max_message_bytes`: a broker
@@ -232,7 +236,7 @@ class Engine(Protocol):
         Raises:
             Rejected, NotSent, OutcomeUnknown: as `publish`.
         """
-        ...
+        self.publish(topic, body, delay=0.0, timeout=timeout)
 
     def declare(self, topic: str, channels: Sequence[str] = (), *, anew: bool = False) -> Sequence[str]:
         """Make topic and channels where they are missing, so that the channels miss nothing from now on. May block.
@@ -250,11 +254,11 @@ class Engine(Protocol):
 
         What is due within that time is published at once: a subscriber waits more exactly.
         """
-        ...
+        return 0.0
 
     def limit_bytes(self, count: int) -> None:
         """Hold about `count` bytes of unanswered deliveries at most, all subscriptions together, and one message each."""
-        ...
+        return  # by default their number alone is bounded
 
     def subscribe(
         self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float, client: str = ""
@@ -269,7 +273,7 @@ class Engine(Protocol):
         Raises:
             BrokerUnreachableError: none does; says which were tried.
         """
-        ...
+        return  # by default there is no broker
 
     def stats(self) -> dict[str, TopicStats]:
         """Return counts by topic. May block."""

@@ -27,7 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hand it on; processes of xdist get it with the environment."""
+    """Hand it on, which processes of xdist get with the environment, and name the marker of the conformance suite."""
+    config.addinivalue_line("markers", "stress: the conformance suite's mode in which all runs many times in parallel")
     seconds = config.getoption("--simulate-seconds")
     if seconds is not None:
         os.environ["EVENTBUS_SIMULATE_SECONDS"] = str(seconds)

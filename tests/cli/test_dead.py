@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from eventbus import Bus, Reject
+from eventbus.testing.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.cli.kit import Done, Shop
-from tests.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.nsqd import Nsqd
 from tests.waiting import eventually
 

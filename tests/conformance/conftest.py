@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conformance.worlds import WORLDS, World
+from eventbus.testing.conformance import World
+from tests.conformance.worlds import WORLDS
 
 
 @pytest.fixture(scope="session", params=list(WORLDS))

@@ -8,7 +8,7 @@ import pytest
 
 from eventbus import Bus
 from eventbus.settings import BusSettings
-from tests.conformance.worlds import LONG
+from eventbus.testing.conformance.worlds import LONG
 from tests.nsqd import Nsqd, Nsqlookupd
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from eventbus import Bus
 from eventbus.engines.nsq.consumer import NsqSubscription
 from eventbus.engines.nsq.engine import NsqEngine
-from tests.conformance.worlds import LONG
+from eventbus.testing.conformance.worlds import LONG
 
 
 def subscription(bus: Bus) -> NsqSubscription:

@@ -16,8 +16,7 @@ from gevent.server import StreamServer
 from eventbus import Bus
 from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.engine import NsqEngine, open_nsq
-from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.conformance.worlds import unique
+from eventbus.testing.conformance.kit import Seen, listener, numbered, publish_numbers, unique
 from tests.integration.subscribing import subscribe, subscription
 from tests.nsqd import Nsqd, Nsqlookupd
 from tests.peers import Proxy, ScriptedNsqd, frame

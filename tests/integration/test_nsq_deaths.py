@@ -13,8 +13,7 @@ import gevent
 import pytest
 
 from eventbus import Bus
-from tests.conformance.kit import numbered
-from tests.conformance.worlds import unique
+from eventbus.testing.conformance.kit import numbered, unique
 from tests.nsqd import Nsqd, Process
 from tests.waiting import PATIENCE, eventually
 

@@ -10,8 +10,7 @@ from typing import Any
 import gevent
 
 from eventbus import Bus, EventBusError, Service
-from tests.conformance.kit import numbered
-from tests.conformance.worlds import unique
+from eventbus.testing.conformance.kit import numbered, unique
 from tests.nsqd import Nsqd, Nsqlookupd
 from tests.peers import Proxy
 from tests.waiting import PATIENCE, eventually

@@ -18,7 +18,7 @@ from eventbus.engines.nsq.dialing import dial
 from eventbus.engines.nsq.handshake import FeatureRefusedError, open_session
 from eventbus.engines.nsq.options import NsqOptions
 from eventbus.errors import BrokerUnreachableError
-from tests.conformance.kit import Seen, listener, numbered, publish_numbers
+from eventbus.testing.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.nsqd import Nsqd, Nsqlookupd
 from tests.peers import ScriptedNsqd
 from tests.waiting import PATIENCE, eventually

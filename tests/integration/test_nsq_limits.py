@@ -14,7 +14,7 @@ from eventbus.engines.nsq import frames
 from eventbus.engines.nsq.engine import open_nsq
 from eventbus.engines.nsq.frames import HEAD, FrameBuffer
 from eventbus.engines.nsq.intake import Intake
-from tests.conformance.kit import Seen, listener, numbered, publish_numbers
+from eventbus.testing.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.nsqd import Nsqd
 from tests.peers import ScriptedNsqd, frame, message
 from tests.waiting import eventually, stays

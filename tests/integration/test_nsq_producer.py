@@ -10,7 +10,7 @@ import pytest
 
 from eventbus import Bus, EventBusError, InvalidNameError, MessageTooLargeError, NotSent, OutcomeUnknown, Rejected
 from eventbus.engines.nsq.engine import NsqEngine, open_nsq
-from tests.conformance.kit import Seen, listener, numbered, publish_numbers
+from eventbus.testing.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.nsqd import Nsqd
 from tests.peers import Proxy, ScriptedNsqd, frame
 from tests.ports import free_port

@@ -16,8 +16,8 @@ import pytest
 from eventbus import Bus, Reject
 from eventbus.engines.nsq.addresses import Address
 from eventbus.engines.nsq.http import HttpError, request
+from eventbus.testing.conformance.kit import Seen, listener, numbered, publish_numbers
 from eventbus.wire.codec import decode
-from tests.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.nsqd import Nsqd, Nsqlookupd, Process, program
 from tests.ports import HOST, free_port
 from tests.unit.test_examples import EXPECTED, FOLDER

@@ -23,7 +23,7 @@ from eventbus.engines.nsq.engine import open_nsq
 from eventbus.engines.nsq.inspection import inspect
 from eventbus.engines.nsq.layers import DeflateLayer, Layer, SnappyLayer
 from eventbus.errors import EventBusError
-from tests.conformance.kit import Seen, listener, numbered, publish_numbers
+from eventbus.testing.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.nsqd import Nsqd, Nsqlookupd, free_port
 from tests.peers import Proxy, ScriptedNsqd, frame
 from tests.waiting import PATIENCE, eventually, fails_until_it_says

@@ -11,8 +11,8 @@ import gevent.socket
 
 from eventbus import Bus
 from eventbus.engines.nsq.engine import open_nsq
-from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.conformance.worlds import LONG
+from eventbus.testing.conformance.kit import Seen, listener, numbered, publish_numbers
+from eventbus.testing.conformance.worlds import LONG
 from tests.integration.subscribing import subscribe
 from tests.nsqd import Nsqd
 from tests.peers import Proxy

@@ -11,8 +11,8 @@ from eventbus import Bus, Retry, RetryLater
 from eventbus.engines.nsq import consumer, declaring
 from eventbus.errors import NotSent
 from eventbus.middleware import Outcome
+from eventbus.testing.conformance.kit import Seen, listener, numbered, publish_numbers
 from eventbus.wire.codec import decode
-from tests.conformance.kit import Seen, listener, numbered, publish_numbers
 from tests.nsqd import Nsqd
 from tests.waiting import eventually
 

@@ -12,7 +12,7 @@ import gevent
 
 from eventbus import Bus, Service
 from eventbus.settings import BusSettings
-from tests.conformance.kit import numbered
+from eventbus.testing.conformance.kit import numbered
 
 
 def main(url: str, topic: str, path: str, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
@@ -103,6 +104,23 @@ def test_a_wake_comes_from_another_process(database: str) -> None:
         gevent.sleep(0.2)
         subprocess.run([sys.executable, "-c", script, database], check=True)
         eventually(lambda: seen == [7])
+
+
+def test_a_bus_that_ends_at_once_leaves_no_connection_open(database: str) -> None:
+    """It ends while it still connects to listen. What is left open is a ResourceWarning when it is collected."""
+    service = _service([])
+    for _ in range(10):
+        with Bus(database) as bus:
+            bus.declare(service)
+    with psycopg.connect(database) as observer:
+        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+        def is_alone() -> bool:
+            observer.rollback()
+            return observer.execute(others).fetchone() == (0,)
+
+        eventually(is_alone)
+    gc.collect()
 
 
 def test_a_patched_process_waits_with_gevent(database: str) -> None:

@@ -67,7 +67,9 @@ class Environment:
                     link.symlink_to(Path(str(each.locate_file(file.parts[0]))).resolve())
         (self.site_packages / "dependencies.pth").write_text(f"{self._dependencies}\n")
 
-    def run(self, program: str, *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, program: str, *arguments: str | Path, cwd: Path, timeout: float = PATIENCE, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program of the environment; nothing of the tests' own reaches it."""
         mine = {
             name: value
@@ -78,10 +80,10 @@ class Environment:
             [self.bin / program, *arguments],
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=timeout,
             check=False,
             cwd=cwd,
-            env={**mine, "COLUMNS": "100", "NO_COLOR": "1"},
+            env={**mine, "COLUMNS": "100", "NO_COLOR": "1", **variables},
         )
 
     def files(self) -> dict[str, bytes]:

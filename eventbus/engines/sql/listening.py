@@ -43,6 +43,7 @@ class Listener:
         self._watcher: Any = None
         self._timer: Any = None
         self._greenlet: gevent.Greenlet[..., Any] | None = None
+        self._is_stopped = False
 
     def start(self) -> None:
         """Listen from now on; a second call has no effect."""
@@ -50,24 +51,37 @@ class Listener:
             self._greenlet = gevent.spawn(self._connect)
 
     def _connect(self) -> None:
-        while True:
+        while not self._is_stopped:
             self._ask_every(self._poll or _POLL)
             try:
-                connection = self._call(self._database.connect)
-                self._call(connection.execute, f"LISTEN {CHANNEL}")
+                connection = self._call(self._listening)
             except Exception as error:
+                if self._is_stopped:
+                    return
                 log.warning(
                     "%s: nothing is heard of other processes, so the tables are asked: %s", self._database.name, error
                 )
                 gevent.sleep(_PAUSE)
                 continue
             self._connection = connection
+            if self._is_stopped:  # while it connected, which nothing interrupts: its connection would be left open
+                self._lose()
+                return
             self._watcher = get_hub().loop.io(connection.fileno(), 1)
             self._watcher.start(self._read)
             self._ask_every(self._poll or _SAFETY)
             self._on_change()  # for what was committed before
             self._greenlet = None
             return
+
+    def _listening(self) -> Any:
+        connection = self._database.connect()
+        try:
+            connection.execute(f"LISTEN {CHANNEL}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _ask_every(self, seconds: float) -> None:
         if self._timer is not None:
@@ -100,10 +114,8 @@ class Listener:
                 connection.close()
 
     def stop(self) -> None:
-        """Close the connection."""
-        if self._greenlet is not None:
-            self._greenlet.kill(block=False)
-            self._greenlet = None
+        """Close the connection; one that is being made is closed when it is there."""
+        self._is_stopped = True
         if self._timer is not None:
             self._timer.stop()
             self._timer.close()
@@ -117,4 +129,6 @@ class Listener:
             with contextlib.suppress(Exception):
                 cut_off(self._connection.fileno())
             self._connection = None
+        if self._greenlet is not None:
+            self._greenlet.kill(block=False)
         self.stop()

@@ -10,14 +10,14 @@ import gevent
 import gevent.pool
 import pytest
 
-from tests.conformance import test_dead_letters, test_delivery, test_failures, test_flow
-from tests.conformance.worlds import World
+from eventbus.testing.conformance import dead_letters, delivery, failures, flow
+from eventbus.testing.conformance.worlds import World
 
 ROUNDS = int(os.environ.get("STRESS_ROUNDS", "2"))
 PARALLEL = int(os.environ.get("STRESS_PARALLEL", "40"))
 TESTS: list[Callable[..., None]] = [
     function
-    for module in (test_dead_letters, test_delivery, test_failures, test_flow)
+    for module in (dead_letters, delivery, failures, flow)
     for name, function in inspect.getmembers(module, inspect.isfunction)
     if name.startswith("test_") and list(inspect.signature(function).parameters) == ["world"]
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import contains
+
 import gevent
 
 from eventbus import Batch, Reject, Retry, Service
-from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.conformance.worlds import World, unique
-from tests.waiting import eventually, stays
+from eventbus.testing.conformance.kit import Seen, listener, numbered, numbers_of, publish_numbers, unique
+from eventbus.testing.conformance.waiting import eventually, stays
+from eventbus.testing.conformance.worlds import World
 
 
 def test_what_stops_give_back_costs_no_attempt(world: World) -> None:
@@ -27,8 +30,9 @@ def test_what_stops_give_back_costs_no_attempt(world: World) -> None:
         bus = world.bus()
         bus.start(listener(kind, Seen(), name=name, act=hold, concurrency=1))
         eventually(lambda: first)
-        dispatcher = bus.dispatchers[0]
-        eventually(lambda: dispatcher.subscription.in_flight >= 2)  # noqa: B023
+        subscription = bus.dispatchers[0].subscription
+        assert subscription is not None
+        eventually(lambda: subscription.in_flight >= 2)  # noqa: B023
         gevent.spawn_later(0.2, free.set)
         bus.stop(grace=20.0)
     seen = Seen()
@@ -39,14 +43,15 @@ def test_what_stops_give_back_costs_no_attempt(world: World) -> None:
 
 
 def test_a_reject_in_a_batch_parks_one_event_and_the_others_are_handled(world: World) -> None:
-    kind, good = numbered(), []
+    kind = numbered()
+    good: list[int] = []
     service = Service(unique("s"))
 
     @service.on(kind, batch=Batch(size=10, wait=0.1), retry=Retry(attempts=1))
     def handle(events: list[kind]) -> None:  # type: ignore[valid-type]
-        if any(event.number == 3 for event in events):
+        if 3 in numbers_of(events):
             raise Reject("three")
-        good.extend(event.number for event in events)
+        good.extend(numbers_of(events))
 
     with world.bus() as bus:
         bus.start(service)
@@ -58,17 +63,18 @@ def test_a_reject_in_a_batch_parks_one_event_and_the_others_are_handled(world: W
 
 
 def test_used_up_attempts_and_types_to_reject_park_one_event_of_a_batch(world: World) -> None:
-    kind, good = numbered(), []
+    kind = numbered()
+    good: list[int] = []
     service = Service(unique("s"))
 
     @service.on(kind, batch=Batch(size=20, wait=0.2), retry=Retry(attempts=1, reject=(KeyError,)))
     def handle(events: list[kind]) -> None:  # type: ignore[valid-type]
-        for event in events:
-            if event.number == 3:
+        for number in numbers_of(events):
+            if number == 3:
                 raise KeyError("three")
-            if event.number == 5:
+            if number == 5:
                 raise ValueError("five")
-        good.extend(event.number for event in events)
+        good.extend(numbers_of(events))
 
     with world.bus() as bus:
         bus.start(service)
@@ -92,4 +98,4 @@ def test_many_events_that_always_fail_hold_up_no_good_one(world: World) -> None:
         publish_numbers(bus, kind, [-1 - number for number in range(200)])
         for number in range(10):
             publish_numbers(bus, kind, [number])
-            eventually(lambda number=number: number in seen.numbers, timeout=60)
+            eventually(partial(contains, seen.numbers, number), timeout=60)

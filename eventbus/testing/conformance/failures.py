@@ -10,9 +10,9 @@ import pytest
 
 from eventbus import Backoff, Batch, Outcome, Retry, RetryLater, Service
 from eventbus.delivery.circuit_breaker import State
-from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.conformance.worlds import World, unique
-from tests.waiting import PATIENCE, eventually, stays
+from eventbus.testing.conformance.kit import Seen, listener, numbered, numbers_of, publish_numbers, unique
+from eventbus.testing.conformance.waiting import PATIENCE, eventually, stays
+from eventbus.testing.conformance.worlds import World
 
 AT_ONCE = Retry(first=0.0, ceiling=0.0)
 
@@ -116,7 +116,8 @@ def test_a_handler_that_raises_no_exception_but_worse_loses_nothing(world: World
 
 
 def test_a_slow_handler_is_touched_and_not_delivered_twice(world: World) -> None:
-    kind, seen, done = numbered(), Seen(), []
+    kind, seen = numbered(), Seen()
+    done: list[object] = []
 
     def act(event: object, context: object) -> None:
         gevent.sleep(2.6 * message_timeout)
@@ -229,14 +230,15 @@ def test_a_batch_comes_full_or_after_its_wait(world: World) -> None:
 
 
 def test_one_bad_event_does_not_take_its_batch_with_it(world: World) -> None:
-    kind, good = numbered(), []
+    kind = numbered()
+    good: list[int] = []
     service = Service(unique("s"))
 
     @service.on(kind, batch=Batch(size=10, wait=0.1), retry=Retry(attempts=3, first=0.0, ceiling=0.0))
     def handle(events: list[kind]) -> None:  # type: ignore[valid-type]
-        if any(event.number == 3 for event in events):
+        if 3 in numbers_of(events):
             raise Boom("three")
-        good.extend(event.number for event in events)
+        good.extend(numbers_of(events))
 
     with world.bus() as bus:
         bus.start(service)

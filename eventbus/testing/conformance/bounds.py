@@ -10,9 +10,9 @@ import msgpack
 import pytest
 
 from eventbus import ReplayError, Retry, Service
-from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.conformance.worlds import World, unique
-from tests.waiting import PATIENCE, eventually
+from eventbus.testing.conformance.kit import Seen, listener, numbered, publish_numbers, unique
+from eventbus.testing.conformance.waiting import PATIENCE, eventually
+from eventbus.testing.conformance.worlds import World
 
 GOOD: dict[str, Any] = {
     "specversion": "1.0",
@@ -86,6 +86,7 @@ def test_what_is_held_is_bounded_in_bytes(world: World) -> None:
         bus.publish_all([kind(number=number, text="t" * size) for number in range(60)])
         bus.start(service)
         subscription = bus.dispatchers[0].subscription
+        assert subscription is not None
         eventually(lambda: len(seen) >= 2)
         most, before = 0, -1
         while before < (before := len(seen)) or before < 2:  # until no more come

@@ -1,13 +1,21 @@
-"""What the tests of the suite share: an event type on a topic of its own, and a service that notes what it gets."""
+"""What the tests of the suite share: new names, an event type on a new topic, a service that notes what it gets."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import count
 from typing import Any
+from uuid import uuid4
 
 from eventbus import Bus, Context, Event, Service
-from tests.conformance.worlds import unique
+
+_numbers = count(1)
+
+
+def unique(prefix: str = "t") -> str:
+    """Return a name that no other test uses."""
+    return f"{prefix}{next(_numbers)}_{uuid4().hex[:6]}"
 
 
 def numbered(topic: str | None = None, name: str = "Numbered") -> Any:
@@ -52,6 +60,11 @@ def listener(
 
     service.on(event_type, **policy)(handle)
     return service
+
+
+def numbers_of(events: Any) -> list[int]:
+    """Return the numbers of a batch."""
+    return [event.number for event in events]
 
 
 def publish_numbers(bus: Bus, event_type: Any, numbers: Any) -> None:

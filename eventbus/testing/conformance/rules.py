@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
+from operator import contains
 from typing import Any
 
 import gevent
 import pytest
 
 from eventbus import BusStateError, Context, Middleware, Reject, Retry, RetryLater, Service
+from eventbus.testing.conformance.kit import Seen, listener, numbered, publish_numbers, unique
+from eventbus.testing.conformance.waiting import eventually, stays
+from eventbus.testing.conformance.worlds import World
 from eventbus.wire.limits import RESERVE
-from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.conformance.worlds import World, unique
-from tests.waiting import eventually, stays
 
 
 class Hostile(Middleware):
@@ -63,7 +65,7 @@ def test_a_verdict_that_makes_no_sense_takes_nobodys_place(world: World, error: 
         bus.start(listener(kind, seen, act=act))
         for number in range(4):
             publish_numbers(bus, kind, [number])
-            eventually(lambda number=number: number in seen.numbers)
+            eventually(partial(contains, seen.numbers, number))
         eventually(lambda: not bus.dispatchers[0].held())
 
 

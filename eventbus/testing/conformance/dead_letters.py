@@ -7,9 +7,9 @@ import time
 import pytest
 
 from eventbus import Reject, Retry
-from tests.conformance.kit import Seen, listener, numbered, publish_numbers
-from tests.conformance.worlds import World, unique
-from tests.waiting import PATIENCE, eventually, stays
+from eventbus.testing.conformance.kit import Seen, listener, numbered, publish_numbers, unique
+from eventbus.testing.conformance.waiting import PATIENCE, eventually, stays
+from eventbus.testing.conformance.worlds import World
 
 
 class Boom(Exception):
