@@ -17,17 +17,18 @@ import gevent
 
 from eventbus.context import Context
 from eventbus.engines.base import Delivery
-from eventbus.errors import DecodeError, EventBusError
+from eventbus.errors import DecodeError, EventBusError, NotSent
 from eventbus.middleware import Middleware, Outcome, RowState
 from eventbus.names import EPHEMERAL, is_internal
 from eventbus.outcomes.batch import MOST_BYTES, MOST_HALVINGS, Batch, write_batch
 from eventbus.outcomes.listening import CALL, CALLS, LASTS, is_believed
 from eventbus.outcomes.record import MAX_PLACE, TOPIC, Record
 from eventbus.runtime.guarded_log import guarded_log
+from eventbus.runtime.redaction import one_line
 from eventbus.runtime.tracebacks import innermost_frame
 from eventbus.wire.codec import decode
 from eventbus.wire.envelope import MAX_NAME_LENGTH, Envelope
-from eventbus.wire.identity import parse_instant
+from eventbus.wire.identity import LAST_INSTANT, parse_instant
 
 if TYPE_CHECKING:
     from eventbus.bus import Bus
@@ -167,7 +168,7 @@ class Telling(Middleware):
                 topic=context.topic,
                 channel=context.channel,
                 service=context.service,
-                instance=context.instance,
+                instance=_told(context.instance),
                 id=envelope.id,
                 source=envelope.source,
                 type=envelope.type,
@@ -179,9 +180,9 @@ class Telling(Middleware):
                 attempt=max(context.attempt, 1),
                 begin=begin,
                 end=end,
-                again=None if context.again is None else end + context.again,
-                error=None if error is None else type(error).__name__[:MAX_NAME_LENGTH],
-                place=None if error is None else (innermost_frame(error) or "")[:MAX_PLACE] or None,
+                again=None if context.again is None else min(end + context.again, LAST_INSTANT - 1.0),
+                error=None if error is None else _told(type(error).__name__),
+                place=None if error is None else _told(innermost_frame(error) or "", MAX_PLACE) or None,
             )
         )
 
@@ -247,19 +248,23 @@ class Telling(Middleware):
         halvings, self._passed_over = self._halvings, 0
         self._halvings = _halvings(seen)
         self._mask = (1 << self._halvings) - 1
+        deadline = time.monotonic() + timeout
         for first in range(0, len(records), _AT_ONCE):
-            self._publish(records[first : first + _AT_ONCE], halvings, timeout)
+            self._publish(records[first : first + _AT_ONCE], halvings, deadline)
 
-    def _publish(self, records: Sequence[Record], halvings: int, timeout: float) -> None:
+    def _publish(self, records: Sequence[Record], halvings: int, deadline: float) -> None:
+        """Publish until the monotonic `deadline`, which all of a sending have together: a stop waits for it."""
         assert self._bus is not None
-        batch = Batch(self._bus.source, time.time(), records, halvings, self._untold)
-        body = write_batch(batch)
-        if len(body) > MOST_BYTES and len(records) > 1:
-            half = len(records) // 2
-            self._publish(records[:half], halvings, timeout)
-            self._publish(records[half:], halvings, timeout)
-            return
         try:
+            body = write_batch(Batch(self._bus.source, time.time(), records, halvings, self._untold))
+            if len(body) > MOST_BYTES and len(records) > 1:
+                half = len(records) // 2
+                self._publish(records[:half], halvings, deadline)
+                self._publish(records[half:], halvings, deadline)
+                return
+            timeout = deadline - time.monotonic()
+            if timeout <= 0:
+                raise NotSent("no time is left")
             self._bus.engine.publish(TOPIC, body, delay=0.0, timeout=timeout)
             self._untold = 0
         except EventBusError as error:
@@ -271,6 +276,11 @@ class Telling(Middleware):
 def _halvings(seen: int) -> int:
     """Return how often the chains are to be halved, after half a second in which there was so much to tell."""
     return min(max(seen - 1, 0) // _MUCH, (1 << MOST_HALVINGS) - 1).bit_length()
+
+
+def _told(text: str, most: int = MAX_NAME_LENGTH) -> str:
+    """Return a text that the program chose as any reader takes it: one that is refused would take its batch with it."""
+    return one_line(text, most=most)[:most]
 
 
 def _published(envelope: Envelope) -> float | None:
