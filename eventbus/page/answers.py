@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gevent.lock import RLock
@@ -24,7 +24,8 @@ log = guarded_log("eventbus.page")
 
 _MOST_LETTERS = 10_000
 _WATCHED = 1.0
-_FRESH = {"dead": 3.0, "contracts": 30.0, "health": 10.0}
+_MOST_STRANGE = 20
+_FRESH = {"dead": 3.0, "contracts": 10.0, "health": 10.0}
 """Seconds for which each answer is kept."""
 
 
@@ -33,11 +34,13 @@ class Answers:
 
     Args:
         texts: gives what may be shown of a dead letter's reason and of its error.
+        versions: how many deliveries were told of, by topic, type and version of the event.
     """
 
-    def __init__(self, sources: Sources, texts: Texts) -> None:
+    def __init__(self, sources: Sources, texts: Texts, versions: Mapping[tuple[str, str, int], int] | None = None) -> None:
         self._sources = sources
         self._texts = texts
+        self._versions = versions if versions is not None else {}
         self._makers: dict[str, Callable[[], Any]] = {
             "dead": self._dead,
             "contracts": self._contracts,
@@ -111,7 +114,7 @@ class Answers:
             views = views_of(self._sources.services) if self._sources.services else []
         except ContractError as error:
             return {"problem": one_line(str(error), most=500)}
-        rows = []
+        rows: list[dict[str, Any]] = []
         for contract in sorted(contracts, key=lambda each: (each.topic, each.type, each.version)):
             readers = {view.name for view in views if _reads(view, contract)}
             fields = {
@@ -129,7 +132,16 @@ class Answers:
                     "fields": [{"name": name, "readers": names} for name, names in fields.items()],
                 }
             )
-        return {"contracts": rows, "services": len(self._sources.services)}
+        for row in rows:
+            told = self._told(row["topic"], row["type"])
+            row["share"] = round(told.get(row["version"], 0) / sum(told.values()), 4) if told else None
+        known = {(each.topic, each.type, each.version) for each in contracts}
+        strange = sorted(f"{topic} {name} v{version}" for topic, name, version in set(self._versions) - known if name)
+        return {"strange": strange[:_MOST_STRANGE], "contracts": rows, "services": len(self._sources.services)}
+
+    def _told(self, topic: str, type_name: str) -> dict[int, int]:
+        """Return how many deliveries were told of, by version."""
+        return {each[2]: count for each, count in self._versions.items() if each[:2] == (topic, type_name)}
 
     def _health(self) -> dict[str, Any]:
         sources = self._sources

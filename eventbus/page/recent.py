@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator, Sequence
 
 from eventbus.outcomes import Batch, Record
 
-_MOST_PUBLISHERS = 1000
+_MOST_PUBLISHERS, _MOST_VERSIONS = 1000, 1000
 _LEAST = 4
 """Fewest characters of an id, or of a subject, that are taken as its beginning."""
 
@@ -32,6 +32,8 @@ class Recent:
         self._chains: OrderedDict[str, list[Record]] = OrderedDict()
         self.publishers: set[tuple[str, str]] = set()
         """Topics and the services that ever published there, as far as anybody told."""
+        self.versions: Counter[tuple[str, str, int]] = Counter()
+        """Deliveries that were told of, by topic, type and version of the event."""
         self._lately: deque[tuple[float, Record]] = deque()
 
     def take(self, batch: Batch) -> None:
@@ -45,6 +47,8 @@ class Recent:
             if any(each == old for old in chain[-8:]):
                 continue  # the message came twice
             chain.append(each)
+            if not each.is_of_row and len(self.versions) < _MOST_VERSIONS:
+                self.versions[each.topic, each.type, each.version] += 1
             if each.source and len(self.publishers) < _MOST_PUBLISHERS:
                 self.publishers.add((each.topic, each.source))
             self._count += 1

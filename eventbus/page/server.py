@@ -53,7 +53,7 @@ class PageServer:
         self._bus = sources.bus
         self._recent = Recent()
         self._watch = Watch(sources.bus.engine.stats, self._activity, interval=interval)
-        answers = Answers(sources, Sight(with_personal=access.shows_bodies).texts)
+        answers = Answers(sources, Sight(with_personal=access.shows_bodies).texts, self._recent.versions)
         about = sources.about or f"{sources.bus.engine.scheme}://"
         self._acting = Acting(sources.bus)
         app = make_app(about, access, self._watch, answers, Chains(self._recent, sources.journal), self._acting)

@@ -32,7 +32,9 @@ class Answer:
         return json.loads(self.body)
 
 
-def ask(url: str, path: str, *, method: str = "GET", form: Mapping[str, str] | None = None, **headers: str) -> Answer:
+def ask(
+    url: str, path: str, *, method: str = "GET", form: Mapping[str, str] | None = None, tree: Any = None, **headers: str
+) -> Answer:
     """Ask in a thread, since the page is served by this one; names of headers have `_` for `-`."""
 
     def run() -> Answer:
@@ -43,6 +45,9 @@ def ask(url: str, path: str, *, method: str = "GET", form: Mapping[str, str] | N
         if form is not None:
             body = urlencode(form)
             sent["Content-Type"] = "application/x-www-form-urlencoded"
+        if tree is not None:
+            body = json.dumps(tree)
+            sent["Content-Type"] = "application/json"
         connection.request(method, path, body=body, headers=sent)
         answer = connection.getresponse()
         found = Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode())

@@ -10,6 +10,7 @@ import gevent
 import pytest
 
 from eventbus import Bus, ConfigurationError, Event, Reject, Service
+from eventbus.contracts import publish
 from eventbus.journal.reading import open_reading
 from eventbus.outcomes import Telling
 from eventbus.page.access import Access
@@ -192,3 +193,45 @@ def test_what_was_before_the_page_comes_from_the_bus_that_keeps_it(tmp_path: Pat
         page.stop_intake()
         page.stop(1.0)
         reading.close()
+
+
+def test_versions_in_use_are_told_beside_the_contracts(bus: Bus, tmp_path: Path) -> None:
+    publish([(Paid, "till")], tmp_path)
+    with served(bus, contracts=str(tmp_path)) as url:
+        assert ask(url, "/answers/contracts").tree["contracts"][0]["share"] is None
+    with served(bus, contracts=str(tmp_path)) as url:
+        eventually(lambda: bus.middleware[0].is_on, "somebody tells")  # type: ignore[attr-defined]
+        bus.publish(Paid(amount=1))
+        eventually(lambda: ask(url, "/find?key=Paid").tree["found"], "the outcome is told")
+        found = ask(url, "/answers/contracts").tree
+        assert (found["contracts"][0]["share"], found["strange"]) == (1.0, [])
+
+
+def test_what_changes_anything_must_come_from_the_page(bus: Bus) -> None:
+    with served(bus, Access(TOKEN, frozenset({"pause"}))) as url:
+        origin = url.rstrip("/")
+        entered = ask(url, "/enter", method="POST", form={"token": TOKEN}, Origin=origin)
+        cookie = entered.headers["set-cookie"].partition(";")[0]
+        page = ask(url, "/", Cookie=cookie)
+        cookie = page.headers.get("set-cookie", cookie).partition(";")[0]
+        found = re.search(r'data-word="([\w-]+)"', page.body)
+        assert found is not None
+        word = found[1]
+        given = {"topic": "paid", "channel": "ledger", "key": "pause"}
+
+        def act(path: str = "/pause", tree: object = given, **headers: str) -> int:
+            return ask(url, path, method="POST", tree=tree, **headers).status
+
+        assert act(Origin=origin, X_Word=word) == 401, "no cookie"
+        assert act(Cookie=cookie, X_Word=word) == 403, "no origin"
+        assert act(Cookie=cookie, Origin="http://evil.example", X_Word=word) == 403
+        assert act(Cookie=cookie, Origin=origin) == 403 and act(Cookie=cookie, Origin=origin, X_Word="x") == 403
+        assert act("/replay", Cookie=cookie, Origin=origin, X_Word=word) == 403, "it is not allowed"
+        assert not bus.engine.stats()["paid"].channels["ledger"].is_paused
+        assert act(Cookie=cookie, Origin=origin, X_Word=word) == 200
+        assert bus.engine.stats()["paid"].channels["ledger"].is_paused
+        assert act(tree={**given, "key": "resume"}, Cookie=cookie, Origin=origin, X_Word=word) == 200
+        assert not bus.engine.stats()["paid"].channels["ledger"].is_paused
+        for odd in ([], {}, {"topic": 1}, {**given, "key": "x" * 999}, {**given, "channel": None}):
+            assert act(tree=odd, Cookie=cookie, Origin=origin, X_Word=word) == 400, odd
+        assert act(tree={**given, "channel": "nobody"}, Cookie=cookie, Origin=origin, X_Word=word) == 409

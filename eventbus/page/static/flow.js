@@ -1,6 +1,6 @@
 // Flow: publishers, topics and channels as a picture, and as a table behind it.
 
-import { count, el, rate, show, svg, table } from "./parts.js";
+import { act, count, el, may, rate, show, svg, table } from "./parts.js";
 import * as state from "./state.js";
 
 const ROW = 44, LEFT = 180, TOPIC = 270, WIDTH = 1080, MOST = 40;
@@ -119,14 +119,29 @@ function detail(topics, at, hidden) {
   const more = hidden > 0 ? el("p", {}, `${count(hidden)} more topics are in the table; choose one to see what lies around it.`) : null;
   const history = histories.get(at);
   if (!history) return more ? [more] : [];
+  const switcher = flowSwitch(topics, at);
   const peak = Math.max(1, ...history.map((each) => each[1]));
   const from = history.at(-1)[0] - 60;
   const points = history.map((each) => `${((each[0] - from) / 60) * 600},${60 - (each[1] / peak) * 56}`).join(" ");
   const values = history.map((each) => rate(each[1]));
-  return [more, el("figure", {},
+  return [more, switcher, el("figure", {},
     el("figcaption", {}, `${at}: the last 60 s, now ${values.at(-1)} a second, at most ${rate(peak)}; ${count(history.at(-1)[2])} wait`),
     svg("svg", { viewBox: "0 0 600 62", class: "spark", role: "img", "aria-label": `Rates of ${at}, a second each: ${values.join(", ")}` },
       svg("polyline", { points }))), ].filter(Boolean);
+}
+
+// Where it is allowed: a button that stops the deliveries of the chosen channel, or lets them go on.
+function flowSwitch(topics, at) {
+  const found = topics.flatMap((topic) => topic.channels.map((channel) => [topic.name, channel])).find(([topic, channel]) => `${topic}/${channel.name}` === at);
+  if (!found || !may("pause")) return null;
+  const [topic, channel] = found;
+  const isPaused = channel.state === "paused";
+  const said = el("span", { role: "status" });
+  const press = async () => {
+    const done = await act("pause", { topic, channel: channel.name, key: isPaused ? "resume" : "pause" });
+    said.textContent = done.problem ? ` ${done.problem}` : isPaused ? " deliveries go on" : " deliveries stop; what comes waits";
+  };
+  return el("p", {}, el("button", { "data-focus": "switch", on: { click: press } }, isPaused ? "resume deliveries" : "pause deliveries"), said);
 }
 
 function asTable(topics) {

@@ -89,5 +89,5 @@ follow();
 contracts.refresh();
 health.refresh();
 setInterval(() => { if (!document.hidden && !state.get("paused")) journey.refresh(); }, 1000);
-setInterval(() => { if (!document.hidden) { health.refresh(); dead.refresh(); } }, 15000);
+setInterval(() => { if (!document.hidden) { health.refresh(); dead.refresh(); contracts.refresh(); } }, 15000);
 setInterval(() => { if (heard && Date.now() - heard > SILENCE) live.textContent = "○ silent"; }, 1000);
