@@ -22,7 +22,7 @@ _CUT = re.compile(
     r"""'[^']*'|"[^"]*"|`[^`]*`"""  # quotations
     r"|\S+@\S+\.\w+"  # addresses
     r"|\b0x[0-9a-fA-F]+\b|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"
-    r"|\b(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{6,}\b"  # ids of letters and digits, as TRK-4B5C
+    r"|\b(?=[0-9_-]*[A-Za-z])(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]+\b"  # words of letters and digits, as TRK-4B5C
     r"|(?<![A-Za-z])[-+]?\d+(?:[.,:]\d+)*"
 )
 _MOST = 200

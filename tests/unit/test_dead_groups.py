@@ -33,6 +33,7 @@ def texts(each: DeadLetter) -> tuple[str, str | None]:
         ("ada@example.org is unknown", "x.y+z@test.co.uk is unknown"),
         ("at 0x7f00aa", "at 0x12"),
         ("TRK-4B5C6D7E8F90 is gone", "TRK-000000000001 is gone"),
+        ("no article ABC-1", "no article ABC-12345"),
         ("took 1.5 s, limit 2,000", "took 12.25 s, limit 3"),
         ("12:30:01 too late", "09:15 too late"),
     ],
