@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Annotated, Any
 
+import sqlalchemy as sa
 import typer
 from typer.core import TyperGroup
 
@@ -16,6 +18,7 @@ from eventbus.cli.journal_replay import replay_command
 from eventbus.cli.journal_show import show_command
 from eventbus.cli.options import BusUrl
 from eventbus.cli.session import connected, reported, say
+from eventbus.errors import ConfigurationError
 from eventbus.journal.addresses import is_of_bus, journal_url
 from eventbus.journal.channels import ChannelSource
 from eventbus.journal.log_index import LogSource
@@ -23,6 +26,7 @@ from eventbus.journal.recorder import Recorder
 from eventbus.journal.store import Store, journal_database
 from eventbus.journal.taking import Source
 from eventbus.names import check_name
+from eventbus.sql import Database
 
 RECORD = "record"
 
@@ -46,6 +50,18 @@ def journal() -> None:
 
     Without a command it keeps: see `eventbus journal record --help`.
     """
+
+
+@contextmanager
+def _refusals_told(database: Database) -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        why = str(getattr(error, "orig", None) or error).strip().split("\n", 1)[0]
+        raise ConfigurationError(
+            f"{database!r} refuses what a journal writes ({why}); give its role the right to, or name another database. "
+            "Events that are not in it stay on their channel"
+        ) from None
 
 
 @app.command(RECORD)
@@ -79,7 +95,7 @@ def record(
         with connected(bus) as open_bus:
             logging.getLogger("eventbus.journal").setLevel(logging.WARNING)
             address = journal_url(database, bus_address(bus))
-            with closing(journal_database(address)) as opened:
+            with closing(journal_database(address)) as opened, _refusals_told(opened):
                 opened.ping()
                 store = Store(opened, keep=float("inf") if seconds is None else seconds, max_bytes=size)
                 store.prepare()

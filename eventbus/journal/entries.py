@@ -7,7 +7,7 @@ from typing import NamedTuple
 from eventbus.errors import DecodeError
 from eventbus.wire.codec import decode
 from eventbus.wire.identity import parse_time
-from eventbus.wire.limits import Limits
+from eventbus.wire.limits import DEFAULT_LIMITS, Limits
 
 
 class Entry(NamedTuple):
@@ -41,7 +41,8 @@ def entry_of(topic: str, body: bytes, at: float, *, place: int | None = None, wi
     Raises:
         DecodeError: it is no event.
     """
-    envelope = decode(body, Limits(max_bytes=max(len(body), 1)))
+    is_usual = len(body) <= DEFAULT_LIMITS.max_bytes
+    envelope = decode(body) if is_usual else decode(body, Limits(max_bytes=len(body)))
     moment = parse_time(envelope.time)
     return Entry(
         envelope.id,

@@ -42,6 +42,7 @@ class LogSource:
         self._topics: list[str] = []
         self._looked_at = -_LOOK_FOR_TOPICS
         self._looker: Any = None
+        self._is_told = False
 
     def start(self, wake: Callable[[], None]) -> None:
         """Look for what is new again and again."""
@@ -57,10 +58,13 @@ class LogSource:
     def take(self) -> Taken | None:
         """Return what lies behind the place that was reached, topic by topic."""
         try:
-            return self._take()
-        except EventBusError as error:
-            log.warning("the log cannot be read: %s", error)
+            taken = self._take()
+        except EventBusError as error:  # a database that is away comes back
+            log.log(10 if self._is_told else 30, "the log cannot be read: %s", error)
+            self._is_told = True
             return None
+        self._is_told = False
+        return taken
 
     def _take(self) -> Taken | None:
         if time.monotonic() - self._looked_at >= _LOOK_FOR_TOPICS:

@@ -65,6 +65,8 @@ class Store:
         self._database.create_tables(metadata)
 
         def begin(connection: Connection) -> int:
+            for each in metadata.sorted_tables:  # somebody else's may be called so
+                connection.execute(sa.select(each).limit(0))
             there = connection.scalar(sa.select(state.c.version))
             if there is None:
                 insert_once(connection, state, [{"version": VERSION, "batch": 0, "bytes": 0}])

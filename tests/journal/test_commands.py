@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from eventbus.event import Event
 from eventbus.journal.entries import entry_of
 from eventbus.wire.codec import decode
 from eventbus.wire.envelope import Envelope
+from tests.cli.kit import Shop
 from tests.journal.events import ORDERS, Placed
 from tests.journal.kept import AT, ENCODE, Journal, envelope, kept
 from tests.nsqd import Nsqd
@@ -174,6 +177,20 @@ def test_wrong_use_is_said(journal: Journal, tmp_path: Path) -> None:
     done = journal.shop.run("journal", "find", "--database", f"sqlite:///{tmp_path}/none.db")
     assert done.code == 2 and "there is no file" in done.err
     assert not (tmp_path / "none.db").exists()
+
+
+def test_database_that_cannot_hold_a_journal_is_refused(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE eventbus_journal_events (mine TEXT)")
+    (tmp_path / "text.db").write_text("no database at all, but some text of many words" * 100)
+    bus = f"sqlite:///{tmp_path}/bus.db"
+    for name, code, said in (
+        ("other.db", 2, "refuses what a journal writes (no such column"),
+        ("text.db", 3, "does not answer: file is not a database"),
+        ("no/folder.db", 3, "does not answer: unable to open database file"),
+    ):
+        done = Shop(tmp_path).run("journal", "--bus", bus, "--database", f"sqlite:///{tmp_path}/{name}")
+        assert (done.code, said in done.err) == (code, True), done.err
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90.0), ("7d", 604800.0), ("1.5h", 5400.0)])
