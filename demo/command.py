@@ -18,6 +18,9 @@ def demo(
     fail_rate: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of handler runs that fail at random.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the screen.")] = False,
     bus: Annotated[str | None, typer.Option(help="Bus URL; EVENTBUS_URL or memory:// unless given.")] = None,
+    kill: Annotated[
+        bool, typer.Option("--kill", help="Kill a worker, a process of its own, with SIGKILL half-way; not on memory://.")
+    ] = False,
     stay: Annotated[bool, typer.Option("--stay", help="Keep services and page up after the ledger, until Ctrl-C.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port of the page; a free one where it is taken.")] = 8900,
 ) -> None:
@@ -29,4 +32,14 @@ def demo(
     # here: wrong options are told, and the help is shown, without three services loaded
     from demo.run import run
 
-    run(orders, seed=seed, from_file=from_file, fail_rate=fail_rate, as_json=as_json, bus=bus, stay=stay, port=port)
+    run(
+        orders,
+        seed=seed,
+        from_file=from_file,
+        fail_rate=fail_rate,
+        as_json=as_json,
+        bus=bus,
+        kill=kill,
+        stay=stay,
+        port=port,
+    )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from eventbus import Bus
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
@@ -81,3 +82,19 @@ def test_wrong_options_end_with_a_line_and_no_traceback(arguments: list[str], sa
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_ledger_balances_although_a_worker_is_killed_while_it_works(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/bus.db"
+    found = ledger("--orders", "200", "--bus", url, "--kill")
+    assert found["killed"] is True
+    assert (found["lost"], found["doubled"], found["confirmed"], found["balanced"]) == (0, 0, 200, True)
+    with Bus(url) as bus:
+        channel = bus.engine.stats()["orders_placed"].channels["fulfillment"]
+    assert channel.timed_out > 0, "it held nothing when it was killed"
+
+
+def test_nobody_is_killed_on_a_bus_of_one_process() -> None:
+    done = demo("--orders", "1", "--kill")
+    assert done.returncode == 2
+    assert "--kill needs a bus that processes share" in done.stderr
