@@ -56,7 +56,7 @@ class Access:
         if self.allow and not self.token:
             raise ConfigurationError("what the page may change needs a token: give --token, or EVENTBUS_PAGE_TOKEN")
         if self.token is not None and len(self.token) < _LEAST:
-            raise ConfigurationError(f"the page's token is shorter than {_LEAST} characters; `eventbus page` can make one")
+            raise ConfigurationError(f"the page's token is shorter than {_LEAST} characters; `--token new` makes one")
 
     def check_host(self, host: str) -> None:
         """Raise ConfigurationError where others could see a page without a token."""
