@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from functools import lru_cache
 
 from eventbus.errors import InvalidNameError
 
@@ -40,6 +41,7 @@ def is_ephemeral(name: str) -> bool:
     return name.endswith(EPHEMERAL)
 
 
+@lru_cache(maxsize=1024)  # asked for each delivery that is told
 def is_internal(name: str) -> bool:
     """Whether a topic is the library's own: receipts of an outbox, outcomes, words between tools."""
     return name.startswith(INTERNAL) or name.removesuffix(EPHEMERAL).endswith(RECEIPTS)

@@ -15,11 +15,16 @@ from eventbus.context import Context
 from eventbus.event import Event, event_info
 from eventbus.handlers.binding import Binding
 from eventbus.names import PARKED, dead_letter_topic
+from eventbus.outcomes import TOPIC as OUTCOMES
+from eventbus.outcomes.listening import CALLS
+from eventbus.outcomes.telling import TELLERS
+from eventbus.rehearsal.messages import ANSWERS, QUESTIONS
+from eventbus.rehearsal.worker import channel_for
 from eventbus.service import Service
 
 
 def rights_of(service: Service, publishes: Iterable[str], *, ages: bool) -> list[dict[str, Any]]:
-    """Return what a service must be allowed, no more.
+    """Return what a service must be allowed under `eventbus run`, no more.
 
     Args:
         publishes: topics that it publishes to besides what its handlers' annotations say they return.
@@ -42,7 +47,12 @@ def rights_of(service: Service, publishes: Iterable[str], *, ages: bool) -> list
     for topic in published:
         for source in sources:
             _listen(f"{topic}.receipts", source, reads, writes, ages=ages)
-    grants = [
+    if any(each.dry_run for each in service.bindings):
+        reads[QUESTIONS] = {channel_for(service.channel)}
+        writes.add(ANSWERS)
+    writes.add(OUTCOMES)
+    grants: list[dict[str, Any]] = [{"topic": _exactly(CALLS), "channels": [TELLERS], "permissions": ["subscribe"]}]
+    grants += [
         {"topic": _exactly(topic), "channels": [_exactly(each) for each in sorted(channels)], "permissions": ["subscribe"]}
         for topic, channels in sorted(reads.items())
     ]

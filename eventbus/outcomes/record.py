@@ -47,7 +47,7 @@ MAX_PLACE = 200
 _WHATS: frozenset[str] = frozenset(get_args(What))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a service makes many, and each would cost three times as much
 class Record:
     """What became of one delivery, or what happened to one row of an outbox.
 

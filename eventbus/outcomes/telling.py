@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 log = guarded_log("eventbus.outcomes")
 
+TELLERS = r"^tells-[0-9a-f]+\#ephemeral$"
+"""Channels of those who tell, as a regular expression."""
 _EVERY = 0.5
 """Seconds between two batches."""
 _MUCH = 1000
@@ -278,6 +281,7 @@ def _halvings(seen: int) -> int:
     return min(max(seen - 1, 0) // _MUCH, (1 << MOST_HALVINGS) - 1).bit_length()
 
 
+@lru_cache(maxsize=256)
 def _told(text: str, most: int = MAX_NAME_LENGTH) -> str:
     """Return a text that the program chose as any reader takes it: one that is refused would take its batch with it."""
     return one_line(text, most=most)[:most]

@@ -196,6 +196,7 @@ event, events = OrderPlaced(order_id=order_id), [OrderPlaced(order_id=uuid4()) f
     "docs/guides/operating.md": [
         "",
         'assert "ada@" not in repr(CustomerRegistered(customer_id="1", email="ada@example.org"))',
+        "",
     ],
     "docs/guides/outbox-and-inbox.md": [OUTBOX, "attached = outbox", EACH_ADDED, SHIPPED, MAILED],
     "docs/guides/publishers.md": [

@@ -15,6 +15,8 @@ from gevent.pywsgi import WSGIServer
 from eventbus import Bus, Reject, Service
 from eventbus.cli.rights import rights_of
 from eventbus.errors import PublishError
+from eventbus.middleware import Outcome
+from eventbus.outcomes import Telling, listen
 from eventbus.sql import Database, Inbox, Outbox, Receipts, SqlContext, metadata
 from tests.cli.running import run_command
 from tests.conftest import sqlite_alone
@@ -76,18 +78,29 @@ def test_with_exactly_these_permissions_everything_works(auth: AuthServer, new_d
     auth.grants = {
         "depot": rights_of(depot, (), ages=False),
         "shop": rights_of(shop, ("placed",), ages=False),
+        "page": [
+            {"topic": r"^eventbus\.listening\#ephemeral$", "channels": [".*"], "permissions": ["publish"]},
+            {"topic": r"^eventbus\.outcomes\#ephemeral$", "channels": ["^page-"], "permissions": ["subscribe"]},
+        ],
     }
+    telling, told = Telling(), list[str]()
     try:
         with (
-            Bus(url + "depot", source="depot") as theirs,
+            Bus(url + "depot", source="depot", middleware=[telling]) as theirs,
+            Bus(url + "page", source="page") as page,
             Bus(url + "shop", source="shop") as ours,
         ):
             theirs.start(depot)
+            theirs.attach(telling)
             ours.attach(outbox)
+            listening = listen(page, lambda batch: told.extend(each.outcome for each in batch.records), "page")
+            eventually(lambda: telling.is_on, "the call of a listener")
             for number in (1, -1, 2):
                 outbox.database.transact(lambda connection, number=number: outbox.add(connection, Placed(number=number)))  # type: ignore[misc]
             eventually(lambda: effects_in(base) == [1, 2])
             eventually(lambda: outbox.backlog().unsettled == 0, "receipts to settle all")
+            eventually(lambda: told.count("handled") >= 2 and "parked" in told, "what is told")
+            listening.close()
             letters = theirs.engine.stats()["placed.depot.dead"]
             assert letters.messages == 1
             with pytest.raises(PublishError, match="E_UNAUTHORIZED"):
@@ -98,15 +111,16 @@ def test_with_exactly_these_permissions_everything_works(auth: AuthServer, new_d
 
 @pytest.mark.nsqd
 @sqlite_alone
-@pytest.mark.parametrize("topic", ["placed", "placed.receipts", "placed.depot.dead"])
+@pytest.mark.parametrize("topic", ["placed", "placed.receipts", "placed.depot.dead", "eventbus.listening#ephemeral"])
 def test_without_one_of_them_the_error_says_which(
     topic: str, auth: AuthServer, new_database: Callable[..., Database], caplog: pytest.LogCaptureFixture
 ) -> None:
     nsqd = Nsqd(f"-auth-http-address={auth.address}")
     url = nsqd.url + "&auth_secret="
     _, depot, _ = _services(new_database)
+    telling = Telling()
     rights = rights_of(depot, (), ages=False)
-    permission = "subscribe" if topic == "placed" else "publish"
+    permission = "subscribe" if topic in ("placed", "eventbus.listening#ephemeral") else "publish"
     auth.grants = {
         "depot": [each for each in rights if (each["topic"], each["permissions"]) != (f"^{re.escape(topic)}$", [permission])]
     }
@@ -114,12 +128,15 @@ def test_without_one_of_them_the_error_says_which(
     auth.grants["any"] = [{"topic": ".*", "channels": [".*"], "permissions": ["publish", "subscribe"]}]
     try:
         with (
-            Bus(url + "depot", source="depot") as bus,
+            Bus(url + "depot", source="depot", middleware=[telling]) as bus,
             Bus(url + "any", source="x") as other,
         ):
+            bus.attach(telling)
             bus.start(depot)
             other.publish(Placed(number=-1))
             eventually(lambda: "E_UNAUTHORIZED" in caplog.text and topic in caplog.text)
+            if topic.startswith("eventbus."):  # the service itself does without
+                eventually(lambda: bus.dispatchers[0].counts[Outcome.PARKED] == 1, "the event is parked")
     finally:
         nsqd.end()
 
