@@ -263,8 +263,7 @@ class Engine(Protocol):
     def subscribe(
         self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float, client: str = ""
     ) -> Subscription:
-        """Join the channel. Deliveries go to `receiver`. May block. `client`: who subscribes, for people who look at the
-        broker, where it has a place for that."""
+        """Join the channel; deliveries go to `receiver`, and the broker may show `client` to people. May block."""
         ...
 
     def ping(self, *, timeout: float) -> None:
