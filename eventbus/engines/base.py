@@ -257,8 +257,8 @@ class Engine(Protocol):
         return 0.0
 
     def limit_bytes(self, count: int) -> None:
-        """Hold about `count` bytes of unanswered deliveries at most, all subscriptions together, and one message each."""
-        return  # by default their number alone is bounded
+        """Hold about `count` bytes of unanswered deliveries at most, all subscriptions together, and one message each. Their
+        number alone is bounded unless an engine does more."""
 
     def subscribe(
         self, topic: str, channel: str, receiver: Receiver, *, max_in_flight: int, message_timeout: float, client: str = ""
@@ -272,7 +272,6 @@ class Engine(Protocol):
         Raises:
             BrokerUnreachableError: none does; says which were tried.
         """
-        return  # by default there is no broker
 
     def stats(self) -> dict[str, TopicStats]:
         """Return counts by topic. May block."""
