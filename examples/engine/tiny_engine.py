@@ -120,7 +120,7 @@ class TinyEngine(Engine):
             self.channels(topic, name)
         return ()
 
-    def subscribe(self, topic, channel, receiver, *, max_in_flight, message_timeout):
+    def subscribe(self, topic, channel, receiver, *, max_in_flight, message_timeout, client=""):
         return TinySubscription(*self.channels(topic, channel), receiver, max_in_flight, message_timeout)
 
     def stats(self):
