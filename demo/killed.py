@@ -7,16 +7,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import gevent
 
 from demo.scenario import Scenario
 from eventbus import EventBusError
+from eventbus.event import event_topic
 from services.fulfillment.app import NAME
 from services.fulfillment.events import OrderPlaced
 
+_TOPIC = event_topic(OrderPlaced)
 _START = 120.0
 """Seconds that the process has to begin."""
+_PATIENCE = 60.0
+"""Seconds that it has to take an order once there are enough."""
 _MESSAGE_TIMEOUT = "5"
 """Seconds after which what it held comes to the others. A demo that waits for a minute is no demo."""
 
@@ -31,8 +36,10 @@ class KilledWorker:
     def __init__(self, scenario: Scenario, url: str, folder: Path, *, after: int) -> None:
         self._scenario = scenario
         self._after = after
+        self._is_paused = False
+        self._dying: gevent.Greenlet[[], None] | None = None
         before = self._workers()
-        self._process = subprocess.Popen(
+        self._process: Any = subprocess.Popen(
             [sys.executable, "-m", "demo.slow_worker"],
             env={
                 **os.environ,
@@ -41,7 +48,7 @@ class KilledWorker:
                 "FULFILLMENT_DATABASE_URL": f"sqlite:///{folder / NAME}.db",
                 "FULFILLMENT_SQLITE_SYNCHRONOUS": "NORMAL",
             },
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + _START
@@ -53,13 +60,33 @@ class KilledWorker:
 
     def _workers(self) -> int:
         """Number of those who share its channel."""
-        topic = self._scenario.bus.engine.stats().get(str(OrderPlaced.__event_info__.topic))
+        topic = self._scenario.bus.engine.stats().get(_TOPIC)
         return 0 if topic is None or NAME not in topic.channels else topic.channels[NAME].subscribers
 
     def placed(self, count: int) -> None:
-        """Kill it once so many orders are placed."""
-        if count >= self._after:
-            self.kill()
+        """Let orders wait before so many are placed, and then let it take some of them and die."""
+        if self._dying is None and count >= self._after // 2 and not self._is_paused:
+            self._is_paused = True
+            self._scenario.bus.engine.pause(_TOPIC, NAME)
+        if self._dying is None and count >= self._after:
+            self._let_die()
+
+    def _let_die(self) -> None:
+        if self._is_paused:
+            self._scenario.bus.engine.resume(_TOPIC, NAME)
+        self._dying = gevent.spawn(self._die)
+
+    def _die(self) -> None:
+        self._process.stdout.readline()  # it has shipped an order, and not told the bus
+        self.kill()
+
+    def end(self) -> None:
+        """Have it dead, whether it ever held something or not."""
+        if self._dying is None:
+            self._let_die()
+        if self._dying is not None:
+            self._dying.join(timeout=_PATIENCE)
+        self.kill()
 
     def kill(self) -> None:
         """Kill it now. Idempotent."""
@@ -70,4 +97,4 @@ class KilledWorker:
     @property
     def was_killed(self) -> bool:
         """Whether it was at work until it was killed."""
-        return self._process.returncode == -9
+        return bool(self._process.returncode == -9)

@@ -119,7 +119,7 @@ def _place(
     gevent.joinall(requests, raise_error=True)
     screen.placed(placed)
     if worker is not None:
-        worker.kill()
+        worker.end()
     return placed, bad
 
 

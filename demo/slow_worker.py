@@ -1,12 +1,13 @@
-"""A worker of fulfillment that always holds something: `python -m demo.slow_worker`, with the settings of the service.
+"""A worker of fulfillment that holds what it did: `python -m demo.slow_worker`, with the settings of the service.
 
-It rests after each order is shipped and before the delivery is finished: the moment at which a death would double.
+It says so and rests once an order is shipped, before the delivery is finished: the moment at which a death would double.
 """
 
 from gevent import monkey
 
 monkey.patch_all()  # before anything else is imported: psycopg decides at its import how it waits
 
+import sys  # noqa: E402
 from typing import Any  # noqa: E402
 
 import gevent  # noqa: E402
@@ -23,6 +24,8 @@ class Rests(Middleware):
 
     def handle(self, event: Any, context: Context, call_next: Any) -> Any:
         result = call_next(event, context)
+        sys.stdout.write("holds an order\n")
+        sys.stdout.flush()
         gevent.sleep(_REST)
         return result
 
