@@ -13,6 +13,7 @@ import gevent
 
 from demo.scenario import Scenario
 from eventbus import EventBusError
+from eventbus.engines import ChannelStats
 from eventbus.event import event_topic
 from services.fulfillment.app import NAME
 from services.fulfillment.events import OrderPlaced
@@ -36,7 +37,7 @@ class KilledWorker:
     def __init__(self, scenario: Scenario, url: str, folder: Path, *, after: int) -> None:
         self._scenario = scenario
         self._after = after
-        self._is_paused = False
+        self._is_paused = self._holds = False
         self._dying: gevent.Greenlet[[], None] | None = None
         before = self._workers()
         self._process: Any = subprocess.Popen(
@@ -60,8 +61,10 @@ class KilledWorker:
 
     def _workers(self) -> int:
         """Number of those who share its channel."""
-        topic = self._scenario.bus.engine.stats().get(_TOPIC)
-        return 0 if topic is None or NAME not in topic.channels else topic.channels[NAME].subscribers
+        return self._channel().subscribers
+
+    def _channel(self) -> ChannelStats:
+        return self._scenario.bus.engine.stats()[_TOPIC].channels[NAME]
 
     def placed(self, count: int) -> None:
         """Let orders wait before so many are placed, and then let it take some of them and die."""
@@ -77,16 +80,19 @@ class KilledWorker:
         self._dying = gevent.spawn(self._die)
 
     def _die(self) -> None:
-        self._process.stdout.readline()  # it has shipped an order, and not told the bus
+        self._holds = bool(self._process.stdout.readline())  # it has shipped an order, and not told the bus
         self.kill()
 
     def end(self) -> None:
-        """Have it dead, whether it ever held something or not."""
+        """Have it dead, whether it ever held something or not, and what it held at the others."""
         if self._dying is None:
             self._let_die()
         if self._dying is not None:
             self._dying.join(timeout=_PATIENCE)
         self.kill()
+        deadline = time.monotonic() + _PATIENCE
+        while self._holds and not self._channel().timed_out and time.monotonic() < deadline:
+            gevent.sleep(0.2)
 
     def kill(self) -> None:
         """Kill it now. Idempotent."""
