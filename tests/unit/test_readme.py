@@ -8,11 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from eventbus.names import EPHEMERAL
+from eventbus.outcomes.listening import CALLS
+from eventbus.outcomes.record import TOPIC
+from eventbus.rehearsal.messages import ANSWERS, QUESTIONS
 from eventbus.rehearsal.ramp import OPERATOR
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
+TOPICS = {each.removesuffix(EPHEMERAL) for each in (ANSWERS, CALLS, OPERATOR, QUESTIONS, TOPIC)}
+"""The library's own."""
 
 
 def test_the_shortest_program_prints_what_the_readme_shows() -> None:
@@ -49,7 +55,7 @@ def test_every_path_and_module_that_the_docs_name_exists() -> None:
         text = page.read_text()
         for name in re.findall(r"`((?:eventbus|services|demo|tests|tools|ops|examples|benchmarks)/[\w./-]*)`", text):
             assert (ROOT / name).exists(), f"{page.name}: {name}"
-        for name in set(re.findall(r"(?<!tool\.)\beventbus(?:\.[a-z_]+)+\b(?!\()", text)) - loggers - {OPERATOR}:
+        for name in set(re.findall(r"(?<!tool\.)\beventbus(?:\.[a-z_]+)+\b(?!\()", text)) - loggers - TOPICS:
             assert is_there(name), f"{page.name}: {name}"
 
 

@@ -194,7 +194,7 @@ def test_the_command_shows_what_a_user_can_have(with_extras: Environment, tmp_pa
     assert [line.split(": ", 1)[0] for line in done.stdout.splitlines()] == list(COMMANDS), done.stderr
     assert "cannot be had" not in done.stdout
     # the ones whose extra is not among them
-    assert re.findall(r"^(\w+): .*needs its extra", done.stdout, re.MULTILINE) == ["relay", "page", "outbox"]
+    assert re.findall(r"^(\w+): .*needs its extra", done.stdout, re.MULTILINE) == ["relay", "page", "journal", "outbox"]
     done = with_extras.run("eventbus", "--version", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"eventbus {eventbus.__version__}\n")
     done = with_extras.run("eventbus", "demo", cwd=tmp_path)
