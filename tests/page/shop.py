@@ -55,7 +55,7 @@ def main(url: str, count: int) -> None:
         watchers = [gevent.signal_handler(signal.SIGUSR1, mended.set), gevent.signal_handler(signal.SIGTERM, ended.set)]
         *others, last = make_orders(count, 7)
         list(Pool(8).imap_unordered(scenario.place, others))
-        eventually(lambda: scenario.done() == count - 1, "all orders but one")
+        scenario.finish(count - 1, lambda done: None)  # what was parked on a busy machine is replayed
         before = set(sink.subjects)
         sink.most = sink.subjects.total() + 1
         scenario.place(last)

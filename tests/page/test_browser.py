@@ -63,8 +63,11 @@ def shows(chromium: Browser, where: str, what: str) -> None:
     chromium.wait_for(f"document.querySelector({json.dumps(where)})?.innerText.includes({json.dumps(what)})")
 
 
-@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 640, 390])
+@pytest.mark.parametrize(
+    ("width", "is_dark"),
+    [(1280, False), (1280, True), (640, False), (390, False), (390, True)],
+    ids=["1280-light", "1280-dark", "640-light", "390-light", "390-dark"],
+)
 def test_all_panels_can_be_read_by_everybody(chromium: Browser, demo: str, width: int, is_dark: bool) -> None:
     chromium.faults.clear()
     chromium.look(width=width, is_dark=is_dark)

@@ -22,14 +22,10 @@ TOKEN = "a-token-that-nobody-guesses"
 PICTURES = os.environ.get("EVENTBUS_PICTURES")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("nsqd", marks=pytest.mark.nsqd)])
-def bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, int]]:
-    """The address of a bus, and how many orders are placed on it: a file writes each event to the disk."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/bus.db", 100
-        return
+@pytest.fixture
+def url() -> Iterator[str]:
     nsqd = Nsqd()
-    yield f"nsq+direct://{nsqd.tcp}?http={nsqd.http}", 500
+    yield f"nsq+direct://{nsqd.tcp}?http={nsqd.http}"
     nsqd.end()
 
 
@@ -39,14 +35,16 @@ def click(chromium: Browser, text: str) -> None:
     chromium.value(f"{found}.click()")
 
 
-def test_a_stranger_finds_why_and_mends_it(bus: tuple[str, int], tmp_path: Path) -> None:
-    url, orders = bus
+@pytest.mark.nsqd
+def test_a_stranger_finds_why_and_mends_it(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     page = Forked(
         "eventbus.cli", "page", "--bus", url, "--port", "0", "--allow", "replay", cwd=ROOT,
         environment={"EVENTBUS_PAGE_TOKEN": TOKEN},
     )  # fmt: skip
+    request.addfinalizer(page.end)
     eventually(lambda: "the page: http" in page.output(), "the page")
-    shop = Forked("tests.page.shop", url, str(orders), cwd=ROOT)
+    shop = Forked("tests.page.shop", url, "500", cwd=ROOT)
+    request.addfinalizer(shop.end)
     eventually(lambda: '{"order":' in shop.output(), "the last order")
     order = json.loads(shop.output().splitlines()[0])["order"]
     with Browser(browser(), tmp_path / "profile") as chromium:
@@ -71,7 +69,7 @@ def test_a_stranger_finds_why_and_mends_it(bus: tuple[str, int], tmp_path: Path)
         shows(chromium, "#dead-about", "1 in 1 causes")
         click(chromium, "dry run")
         shows(chromium, "#dead-body", "1 ✗ would fail: TemporaryMailError at mailer.py:")
-        if PICTURES and url.startswith("nsq"):
+        if PICTURES:
             (ROOT / PICTURES).mkdir(exist_ok=True)
             (ROOT / PICTURES / "page-why.png").write_bytes(chromium.whole_picture(most=1350))
         shop.signal(signal.SIGUSR1)
@@ -81,13 +79,11 @@ def test_a_stranger_finds_why_and_mends_it(bus: tuple[str, int], tmp_path: Path)
         shows(chromium, "#dead-body", "1 of 1 handled; done")
         shows(chromium, "#dead-about", "none")
         shows(chromium, "#sentence", "All is handled; nothing waits.")
-        if PICTURES and url.startswith("nsq"):
+        if PICTURES:
             (ROOT / PICTURES / "page-mended.png").write_bytes(chromium.whole_picture(most=1350))
         assert chromium.faults == []
     shop.signal(signal.SIGTERM)
     assert shop.wait() == 0
     ledger = json.loads(shop.output().splitlines()[-1])
     assert ledger["balanced"]
-    assert [ledger[each] for each in ("orders", "mails", "lost", "doubled")] == [orders, 2 * orders, 0, 0]
-    page.end()
-    shop.end()
+    assert [ledger[each] for each in ("orders", "mails", "lost", "doubled")] == [500, 1000, 0, 0]

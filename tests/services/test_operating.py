@@ -78,7 +78,7 @@ def test_the_database_and_the_mail_server_reach_no_nsqd() -> None:
     on_bus = {name for name, service in SERVICES.items() if "bus" in service["networks"]}
     assert on_bus == {
         *("nsqlookupd1", "nsqlookupd2", "nsqd1", "nsqd2", "nsqadmin"),
-        *("orders", "fulfillment", "email_confirmation"),
+        *("orders", "fulfillment", "email_confirmation", "page"),
     }
     assert COMPOSE["networks"]["data"]["internal"] is True
 

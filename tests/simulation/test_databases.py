@@ -84,7 +84,7 @@ def test_two_faults_on_copies_of_one_file() -> None:
             fill(shop, database)
             yield shop
 
-    tried = simulate(build, [A1], CHECKS, faults=2, seconds=8)
+    tried = simulate(build, [A1], CHECKS, faults=2, seconds=20)
     assert tried.schedules[2] > 10
 
 
