@@ -13,7 +13,7 @@ import pytest
 from eventbus.testing.conformance import dead_letters, delivery, failures, flow
 from eventbus.testing.conformance.worlds import World
 
-ROUNDS = int(os.environ.get("STRESS_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("STRESS_ROUNDS", "1"))
 PARALLEL = int(os.environ.get("STRESS_PARALLEL", "40"))
 TESTS: list[Callable[..., None]] = [
     function
